@@ -1,0 +1,1 @@
+"""The database schema of Palaver as yoyo steps, for PostgreSQL and SQLite."""

@@ -1,0 +1,1 @@
+"""What the SQL storages of Palaver share: statements, rows and the write queue."""

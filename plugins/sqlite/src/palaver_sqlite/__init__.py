@@ -1,0 +1,1 @@
+"""The embedded storage of Palaver: one SQLite file."""

@@ -1,0 +1,1 @@
+"""The Palaver server: HTTP surfaces, command line and web page."""
