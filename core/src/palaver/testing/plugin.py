@@ -1,0 +1,22 @@
+"""The pytest plugin of the test kit: the fixture ``fake_clock``, and readable asserts in the kit's own rules.
+
+Loaded in every test run where palaver-core is installed, before coverage starts: whatever else of the kit a test
+wants is imported when it asks.
+"""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from palaver.testing.clock import FakeClock
+
+pytest.register_assert_rewrite("palaver.testing.conformance_rules")
+
+
+@pytest.fixture
+def fake_clock() -> "FakeClock":
+    """Give a clock that stands still until the test advances it."""
+    from palaver.testing.clock import FakeClock
+
+    return FakeClock()
