@@ -1,0 +1,84 @@
+"""What is live at one moment, immutable: instances, routes, and the chain that ties them together.
+
+A call takes the snapshot once. A change builds a new snapshot and swaps it; running streams keep the
+instances they lease.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from palaver.contracts.pipeline import Middleware
+from palaver.domain import Call, ModelInfo
+from palaver.pipeline import Fallback, Routes, Target, chain
+from palaver.runtime.instances import Instance, InstanceState
+
+__all__ = ["ListedModel", "Snapshot"]
+
+
+@attrs.frozen
+class ListedModel:
+    """A model as ``/v1/models`` lists it: ``instance/model``."""
+
+    id: str
+    instance: str
+    model: str
+    plugin: str
+    info: ModelInfo | None = None
+
+
+class Snapshot:
+    """Instances and routes of one moment; ``call`` passes a call through the whole chain."""
+
+    def __init__(
+        self,
+        instances: Mapping[str, Instance],
+        states: Mapping[str, InstanceState],
+        routes: Routes,
+        middlewares: Sequence[Middleware],
+    ) -> None:
+        self.instances = dict(instances)
+        self.states = dict(states)
+        self.routes = routes
+        self.call: Callable[[Call[Any]], Any] = chain(middlewares, Fallback(routes.resolve, self._open_target))
+
+    async def _open_target(self, call: Call[Any], target: Target) -> Any:
+        instance = self.instances[target.instance]
+        served_by, open_target = instance.target(target.model)
+        request = call.request
+        if request.model != target.model:
+            request = attrs.evolve(request, model=target.model)
+        call = Call(
+            request, call.principal, call.request_id, call.purpose, call.deadline, call.run_id, target=served_by
+        )
+        instance.lease()
+        try:
+            result = await open_target(call)
+        except BaseException:
+            instance.release()
+            raise
+        if hasattr(result, "on_close"):
+            result.on_close(lambda _: instance.release())
+        else:
+            instance.release()
+        return result
+
+    def models(self) -> tuple[ListedModel, ...]:
+        """List the models the operator or a plugin's catalogue named, by instance."""
+        listed: dict[str, ListedModel] = {}
+        for name, instance in self.instances.items():
+            catalog = {info.id: info for info in instance.spec.catalog}
+            own = instance.claims.models
+            default = self.routes.default
+            if default is not None and default.instance == name:
+                own = (default.model, *own)
+            for model in (*own, *catalog):
+                entry = ListedModel(f"{name}/{model}", name, model, instance.claims.plugin, catalog.get(model))
+                listed.setdefault(entry.id, entry)
+        return tuple(listed.values())
+
+    def default_model(self) -> str:
+        """Name the default target as ``instance/model``; empty when there is none."""
+        default = self.routes.default
+        return f"{default.instance}/{default.model}" if default else ""
