@@ -11,7 +11,7 @@ import attrs
 from palaver.clock import Clock
 from palaver.contracts.pipeline import CallNext
 from palaver.domain import Call
-from palaver.errors import PalaverError
+from palaver.errors import CircuitOpen, PalaverError
 
 __all__ = ["Retry"]
 
@@ -27,10 +27,17 @@ class Retry:
 
     async def __call__(self, call: Call[Any], call_next: CallNext) -> Any:
         attempt = 1
+        previous: PalaverError | None = None
         while True:
             try:
                 result = await call_next(call)
+            except CircuitOpen:
+                # Opened by our own tries: what really went wrong tells the caller more.
+                if previous is not None:
+                    raise previous from None
+                raise
             except PalaverError as error:
+                previous = error
                 if not error.retryable or attempt >= self._attempts:
                     raise
                 wait = self._wait(attempt, error.retry_after)
