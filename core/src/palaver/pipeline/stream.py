@@ -172,7 +172,7 @@ class OpenedStream:
         if self._fresh:
             self._since = self._loop.time()
             self._fresh = False
-        self._task = task = asyncio.current_task()
+        self._task = task = asyncio.current_task(self._loop)
         try:
             item = await self._source.__anext__()
             batch: Sequence[StreamEvent] = (item,) if isinstance(item, StreamEvent) else item

@@ -93,7 +93,7 @@ def find_spec(name: str, specs: Mapping[str, ProviderSpec[Any]]) -> ProviderSpec
 
 def _lent(config: Config, spec: ProviderSpec[Any]) -> dict[str, Any]:
     fields = {field.name for field in attrs.fields(spec.config)}
-    lent: dict[str, Any] = {}
+    lent: dict[str, Any] = dict(config.llm.options)
     if config.llm.api_key and "api_key" in fields:
         lent["api_key"] = config.llm.api_key
     if config.llm.base_url and "base_url" in fields:

@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import attrs
-
 from palaver.assembly import Assembly
 from palaver.clock import Clock, SystemClock
 from palaver.config.schema import Config, ProviderEntry
@@ -19,7 +17,7 @@ from palaver.contracts import CallEnded, Middleware, Observation, Observer, Outc
 from palaver.contracts.pipeline import CallNext
 from palaver.domain import Call, ChatRequest, EmbeddingRequest, Embeddings, ServedBy
 from palaver.errors import ConfigError, ModelNotFound, PalaverError
-from palaver.ids import IdSource, random_id
+from palaver.ids import IdSource, RandomIds, random_id
 from palaver.pipeline import Breaker, OpenedStream, PrincipalLimit, Retry, Target, chain
 from palaver.pipeline.attempt import Attempt
 from palaver.runtime.instances import Instance, InstanceState
@@ -63,7 +61,8 @@ class Runtime:
         self._observers: list[Observer] = []
         self._call_middlewares: list[Middleware] = []
         self._target_middlewares: list[Middleware] = []
-        self._snapshot = Snapshot({}, {}, plan_routes(config, {}, {}), ())
+        self._snapshot = Snapshot({}, {}, plan_routes(config, {}, {}), (), self._deadline)
+        self._retiring: set[Instance] = set()
         self._changes = asyncio.Lock()
 
     @staticmethod
@@ -74,7 +73,7 @@ class Runtime:
         *,
         environment: Mapping[str, str] | None = None,
         clock: Clock | None = None,
-        new_id: IdSource = random_id,
+        new_id: IdSource | None = None,
         storage: Storage | None = None,
         with_storage: bool = True,
         server_id: str | None = None,
@@ -95,7 +94,7 @@ class Runtime:
             assembly,
             environment=environment or {},
             clock=clock or SystemClock(),
-            new_id=new_id,
+            new_id=new_id or RandomIds(),
             server_id=server_id or random_id("server"),
         )
         async with AsyncExitStack() as stack:
@@ -128,8 +127,6 @@ class Runtime:
 
     async def _run(self, call: Call[Any]) -> Any:
         started = self.clock.monotonic()
-        if call.deadline is None:
-            call = attrs.evolve(call, deadline=started + self.config.llm.timeout)
         if not self._observers:
             return await self._snapshot.call(call)
         opened_at = asyncio.get_running_loop().time()
@@ -167,6 +164,9 @@ class Runtime:
             usage = result.usage
             self.observe(CallEnded(call, call.target, usage, "ok", self.clock.monotonic() - started))
         return result
+
+    def _deadline(self) -> float:
+        return self.clock.monotonic() + self.config.llm.timeout
 
     def resolve(self, model: str | None) -> Target:
         """Tell which target *model* would be tried on first.
@@ -241,7 +241,7 @@ class Runtime:
             instances[name] = instance
             self._swap(instances, {**self._snapshot.states, name: state})
             if old is not None:
-                self.jobs.start(old.retire(self.config.server.drain), f"retire:{name}")
+                self._retire(old)
             return state
 
     async def remove_instance(self, name: str) -> bool:
@@ -252,13 +252,23 @@ class Runtime:
             states = {key: state for key, state in self._snapshot.states.items() if key != name}
             self._swap(instances, states)
             if old is not None:
-                self.jobs.start(old.retire(self.config.server.drain), f"retire:{name}")
+                self._retire(old)
             return old is not None
+
+    def _retire(self, instance: Instance) -> None:
+        """Let *instance* close when its streams have ended; the runtime closes it at the latest."""
+        self._retiring.add(instance)
+
+        async def wait() -> None:
+            await instance.retire(self.config.server.drain)
+            self._retiring.discard(instance)
+
+        self.jobs.start(wait(), f"retire:{instance.name}")
 
     def _swap(self, instances: Mapping[str, Instance], states: Mapping[str, InstanceState]) -> None:
         claims = {name: instance.claims for name, instance in instances.items()}
         routes = plan_routes(self.config, claims, self.assembly.providers)
-        self._snapshot = Snapshot(instances, states, routes, self._call_middlewares)
+        self._snapshot = Snapshot(instances, states, routes, self._call_middlewares, self._deadline)
 
     # --- opening -----------------------------------------------------------------------------------
 
@@ -362,7 +372,8 @@ class Runtime:
         self._call_middlewares[:0] = outermost
 
     async def _retire_all(self) -> None:
-        await asyncio.gather(*(instance.retire(0.0) for instance in self._snapshot.instances.values()))
+        instances = {*self._snapshot.instances.values(), *self._retiring}
+        await asyncio.gather(*(instance.retire(0.0) for instance in instances))
 
 
 def _named(item: Any, path: str) -> tuple[str, Mapping[str, Any]]:

@@ -29,7 +29,11 @@ class ListedModel:
 
 
 class Snapshot:
-    """Instances and routes of one moment; ``call`` passes a call through the whole chain."""
+    """Instances and routes of one moment; ``call`` passes a call through the whole chain.
+
+    Args:
+        deadline: Gives the deadline of a call that came without one.
+    """
 
     def __init__(
         self,
@@ -37,10 +41,12 @@ class Snapshot:
         states: Mapping[str, InstanceState],
         routes: Routes,
         middlewares: Sequence[Middleware],
+        deadline: Callable[[], float],
     ) -> None:
         self.instances = dict(instances)
         self.states = dict(states)
         self.routes = routes
+        self._deadline = deadline
         self.call: Callable[[Call[Any]], Any] = chain(middlewares, Fallback(routes.resolve, self._open_target))
 
     async def _open_target(self, call: Call[Any], target: Target) -> Any:
@@ -49,9 +55,8 @@ class Snapshot:
         request = call.request
         if request.model != target.model:
             request = attrs.evolve(request, model=target.model)
-        call = Call(
-            request, call.principal, call.request_id, call.purpose, call.deadline, call.run_id, target=served_by
-        )
+        deadline = self._deadline() if call.deadline is None else call.deadline
+        call = Call(request, call.principal, call.request_id, call.purpose, deadline, call.run_id, served_by)
         instance.lease()
         try:
             result = await open_target(call)
