@@ -11,7 +11,10 @@ import pytest
 if TYPE_CHECKING:
     from palaver.testing.clock import FakeClock
 
-pytest.register_assert_rewrite("palaver.testing.conformance_rules")
+for _module in ("asserts", "answers", "extras", "failures", "opening", "streams"):
+    pytest.register_assert_rewrite(f"palaver.testing.conformance_{_module}")
+for _module in ("case", "rules_messages", "rules_owners", "rules_runs", "rules_sessions", "rules_tools"):
+    pytest.register_assert_rewrite(f"palaver.testing.storage_{_module}")
 
 
 @pytest.fixture

@@ -1,0 +1,3 @@
+DROP TABLE palaver_probe;
+
+DROP TABLE ai_models;
