@@ -5,7 +5,7 @@ declaration come the environment lookup, ``required_env``, ``is_configured``, th
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
@@ -43,6 +43,12 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(("Secret", self._value))
+
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Secret":
+        return self
 
     def __reduce__(self) -> Any:
         raise TypeError("a Secret is not pickled: pass the reference it came from instead")
@@ -102,12 +108,17 @@ def describe(config: type) -> tuple[SettingInfo, ...]:
                 name=field.name,
                 env=tuple(facts.get("env", ())),
                 help=facts.get("help", ""),
-                secret="Secret" in str(field.type),
+                secret=_holds_secret(field.type),
                 required=field.default is attrs.NOTHING,
                 default=None if field.default is attrs.NOTHING else field.default,
             )
         )
     return tuple(infos)
+
+
+def _holds_secret(annotation: Any) -> bool:
+    """Tell whether a value of this type may hold a ``Secret``: itself, optional, or in a collection."""
+    return annotation is Secret or any(_holds_secret(argument) for argument in get_args(annotation))
 
 
 def missing(config: type, given: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[SettingInfo, ...]:

@@ -8,12 +8,14 @@ import binascii
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
 import cattrs
 import cattrs.v
 import orjson
+from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.preconf.orjson import make_converter
 
 from palaver import domain, events
@@ -56,6 +58,24 @@ _FACTS: dict[str, type[events.RunFact]] = {
 }
 
 
+@attrs.frozen
+class _BatchRow:
+    """A ``RunEvent`` with a batch, as it is written."""
+
+    seq: int
+    leg: int
+    events: tuple[events.StreamEvent, ...]
+
+
+@attrs.frozen
+class _FactRow:
+    """A ``RunEvent`` with a fact, as it is written."""
+
+    seq: int
+    leg: int
+    fact: events.RunFact
+
+
 class Codec:
     """Writes and reads domain objects as JSON. Make one and share it: hooks are cached inside."""
 
@@ -63,6 +83,7 @@ class Codec:
         # Plain validation while reading: detailed problems are worked out only when something is wrong.
         converter = self.converter = make_converter(detailed_validation=True, omit_if_default=True)
         _register_scalars(converter)
+        _register_shapes(converter)
         self.parts: TagRegistry[domain.Part] = TagRegistry(
             converter,
             domain.Part,
@@ -95,16 +116,21 @@ class Codec:
             DecodeError: naming every problem and where it is, below *path*.
         """
         if attrs.has(cls) and not isinstance(data, Mapping):
-            raise DecodeError(f"{path}: expected an object, got {type(data).__name__}")
+            raise _undecodable((f"expected an object, got {type(data).__name__} @ {path}",))
         try:
             return self.converter.structure(data, cls)
         except Exception as error:
             problems = tuple(cattrs.v.transform_error(error, path=path, format_exception=_describe))
-            raise DecodeError("; ".join(problems[:5]), problems=problems) from error
+            raise _undecodable(problems) from error
 
     def dumps(self, value: Any, as_type: Any = None) -> bytes:
         """Write *value* as JSON bytes."""
-        return orjson.dumps(self.converter.unstructure(value, as_type))
+        data = self.converter.unstructure(value, as_type)
+        try:
+            return orjson.dumps(data)
+        except TypeError:
+            # Models write half a surrogate pair now and then, and JSON's escapes let it through; UTF-8 does not.
+            return orjson.dumps(_without_surrogates(data))
 
     def loads(self, raw: bytes | str, cls: type[T], *, path: str = "body") -> T:
         """Read a *cls* from JSON bytes.
@@ -115,7 +141,7 @@ class Codec:
         try:
             data = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
-            raise DecodeError(f"{path}: not JSON ({error.msg} at {error.pos})") from error
+            raise _undecodable((f"not JSON ({error.msg} at {error.pos}) @ {path}",)) from error
         return self.from_data(data, cls, path=path)
 
     def _write_run_event(self, event: events.RunEvent) -> dict[str, Any]:
@@ -132,13 +158,34 @@ class Codec:
         }
 
     def _read_run_event(self, data: Any, _: Any) -> events.RunEvent:
+        if not isinstance(data, Mapping):
+            raise TypeError(f"expected an object, got {type(data).__name__}")
         if "fact" in data:
-            return events.RunEvent(data["seq"], data["leg"], self.facts.read(data["fact"]))
-        return events.RunEvent(
-            data["seq"],
-            data["leg"],
-            tuple(self.events.read(item) for item in data["events"]),
-        )
+            row = self.converter.structure(data, _FactRow)
+            return events.RunEvent(row.seq, row.leg, row.fact)
+        batch = self.converter.structure(data, _BatchRow)
+        return events.RunEvent(batch.seq, batch.leg, batch.events)
+
+
+#: Problems that a message lists; ``DecodeError.problems`` has them all.
+_SHOWN_PROBLEMS = 5
+
+
+def _undecodable(problems: tuple[str, ...]) -> DecodeError:
+    shown = problems[:_SHOWN_PROBLEMS]
+    more = (f"and {len(problems) - len(shown)} more",) if len(problems) > len(shown) else ()
+    return DecodeError("; ".join((*shown, *more)), problems=problems)
+
+
+def _without_surrogates(data: Any) -> Any:
+    """Join surrogate pairs and replace the lone ones with U+FFFD."""
+    if isinstance(data, str):
+        return data.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(data, Mapping):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_without_surrogates(item) for item in data]
+    return data
 
 
 def _describe(error: BaseException, cls: type | None) -> str:
@@ -149,13 +196,15 @@ def _describe(error: BaseException, cls: type | None) -> str:
 
 def _register_scalars(converter: cattrs.Converter) -> None:
     def strict(cls: type, wanted: str) -> None:
-        def read(value: Any, _: Any) -> Any:
+        def read(value: Any, wanted_type: Any) -> Any:
+            if wanted_type is not cls and isinstance(wanted_type, type) and issubclass(wanted_type, Enum):
+                # Registered by class, so a StrEnum comes here too: it is a str.
+                return _read_enum(value, wanted_type)
             if value.__class__ is cls or (cls is float and value.__class__ is int):
                 return value
             raise TypeError(f"expected {wanted}, got {type(value).__name__}")
 
-        # By identity, not by dispatch: a StrEnum is a str, and must not be read as one.
-        converter.register_structure_hook_func(lambda wanted_type: wanted_type is cls, read)
+        converter.register_structure_hook(cls, read)
 
     strict(str, "a string")
     strict(int, "an integer")
@@ -169,6 +218,45 @@ def _register_scalars(converter: cattrs.Converter) -> None:
     converter.register_unstructure_hook(Decimal, str)
 
 
+def _register_shapes(converter: cattrs.Converter) -> None:
+    def read_object(cls: Any) -> Any:
+        read = converter.gen_structure_attrs_fromdict(cls)
+
+        def checked(value: Any, wanted_type: Any) -> Any:
+            if not isinstance(value, Mapping):
+                raise TypeError(f"expected an object, got {type(value).__name__}")
+            return read(value, wanted_type)
+
+        return checked
+
+    def read_list(cls: Any) -> Any:
+        # A string is iterable as well: without this look, "abc" would be three texts.
+        read = homogenous_tuple_structure_factory(cls, converter)
+
+        def checked(value: Any, wanted_type: Any) -> Any:
+            if not isinstance(value, (list, tuple)):
+                raise TypeError(f"expected a list, got {type(value).__name__}")
+            return read(value, wanted_type)
+
+        return checked
+
+    converter.register_structure_hook_factory(attrs.has, read_object)
+    converter.register_structure_hook_factory(_is_list, read_list)
+
+
+def _is_list(cls: Any) -> bool:
+    origin: Any = get_origin(cls)
+    return origin is tuple and get_args(cls)[1:] == (...,)
+
+
+def _read_enum(value: Any, wanted_type: type[Enum]) -> Enum:
+    try:
+        return wanted_type(value)
+    except ValueError:
+        known = ", ".join(str(member.value) for member in wanted_type)
+        raise ValueError(f"expected one of {known}, got {value!r}") from None
+
+
 def write_time(value: datetime) -> str:
     """Write an aware time as RFC 3339 in UTC with microseconds."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -177,7 +265,10 @@ def write_time(value: datetime) -> str:
 def _read_time(value: Any, _: Any) -> datetime:
     if not isinstance(value, str):
         raise TypeError(f"expected a time such as 2026-01-31T12:00:00Z, got {type(value).__name__}")
-    moment = datetime.fromisoformat(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"expected a time such as 2026-01-31T12:00:00Z, got {value!r}") from None
     if moment.tzinfo is None:
         raise ValueError(f"time {value!r} has no zone: end it with Z")
     return moment
@@ -193,7 +284,12 @@ def _read_bytes(value: Any, _: Any) -> bytes:
 
 
 def _read_decimal(value: Any, _: Any) -> Decimal:
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        raise TypeError(f"expected a decimal number, got {type(value).__name__}")
     try:
-        return Decimal(value if isinstance(value, str) else str(value))
-    except InvalidOperation as error:
-        raise ValueError(f"not a decimal number: {value!r}") from error
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"not a decimal number: {value!r}") from None
+    if not number.is_finite():
+        raise ValueError(f"not a finite number: {value!r}")
+    return number

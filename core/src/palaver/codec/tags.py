@@ -56,8 +56,14 @@ class TagRegistry(Generic[T]):
         self._readers.pop(tag, None)
         self._writers.pop(cls, None)
 
-    def read(self, value: Any, _: Any = None) -> T:
-        """Build the object a mapping with a ``type`` stands for."""
+    def read(self, value: Any, wanted: Any = None) -> T:
+        """Build the object a mapping with a ``type`` stands for; *wanted* is the class it has to be."""
+        item = self._read(value)
+        if wanted is not None and not isinstance(item, wanted):
+            raise ValueError(f"expected a {wanted.__name__}, got type {value['type']!r}")
+        return item
+
+    def _read(self, value: Any) -> T:
         if not isinstance(value, dict):
             raise TypeError(f"expected an object, got {type(value).__name__}")
         tag = value.get("type")

@@ -33,7 +33,7 @@ EMPTY: Vendor = {}
 
 @attrs.frozen
 class Part:
-    """Root of the parts; plugins may add their own through ``palaver.codec.register_part``."""
+    """Root of the parts; plugins may add their own through ``palaver.codec.Codec.register_part``."""
 
 
 @attrs.frozen

@@ -1,6 +1,6 @@
 """What is asked of a model: messages, sampling, tools and the form of the answer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -55,6 +55,15 @@ class ResponseFormat:
     description: str | None = None
 
 
+# Typed one by one: the built-in `tuple` loses the element's type on its way through mypy's attrs plugin.
+def _as_messages(messages: Iterable[Message]) -> tuple[Message, ...]:
+    return tuple(messages)
+
+
+def _as_inputs(inputs: Iterable[str]) -> tuple[str, ...]:
+    return tuple(inputs)
+
+
 @attrs.frozen
 class ChatRequest:
     """One request to a model.
@@ -64,7 +73,7 @@ class ChatRequest:
     """
 
     model: str
-    messages: tuple[Message, ...] = attrs.field(converter=tuple)
+    messages: tuple[Message, ...] = attrs.field(converter=_as_messages)
     sampling: Sampling = Sampling()
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: ToolChoice | None = None
@@ -83,7 +92,7 @@ class EmbeddingRequest:
     """Texts to turn into vectors; *dimensions* only where the model can shorten them."""
 
     model: str
-    inputs: tuple[str, ...] = attrs.field(converter=tuple)
+    inputs: tuple[str, ...] = attrs.field(converter=_as_inputs)
     dimensions: int | None = None
     user: str | None = None
     vendor: Vendor = EMPTY
