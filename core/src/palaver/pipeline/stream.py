@@ -195,7 +195,8 @@ class OpenedStream:
                     self.first_content_at = self._loop.time()
             if self._finished is not None:
                 # The terminal event leaves last, after the stages have flushed; what follows it is noise.
-                batch = batch[: batch.index(self._finished)]
+                end = -1 if batch[-1] is self._finished else batch.index(self._finished)
+                batch = batch[:end]
                 async for _ in self._source:
                     pass
                 self._over = True

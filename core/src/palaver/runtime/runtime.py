@@ -283,7 +283,9 @@ class Runtime:
         plugin = plan.spec.name
         instance = Instance(plan.name, plan.spec, plan.claims, self._build_target)
         try:
-            config = plugin_config(plan.spec.config, plan.options, self._environment, path=plan.path)
+            config = plugin_config(
+                plan.spec.config, plan.options, self._environment, path=plan.path, origins=self.config.origins
+            )
             await instance.open(config, self._context(plan.name), limit=_OPEN_LIMIT)
         except NotConfigured as error:
             return None, InstanceState(plan.name, plugin, "not_configured", str(error), plan.claims)
@@ -343,7 +345,9 @@ class Runtime:
             known = ", ".join(sorted(scheme for spec in self.assembly.storages.values() for scheme in spec.schemes))
             raise ConfigError(f"storage.url: no installed storage has the scheme {scheme!r}; known: {known or 'none'}")
         options = {"url": url, **self.config.storage.options}
-        config = plugin_config(spec.config, options, self._environment, path="storage.options")
+        config = plugin_config(
+            spec.config, options, self._environment, path="storage.options", origins=self.config.origins
+        )
         async with spec.open(config, self._context(f"storage:{spec.name}")) as storage:
             yield storage
 
@@ -352,7 +356,10 @@ class Runtime:
         for name, observer_spec in self.assembly.observers.items():
             raw = self.config.observers.get(name, {})
             try:
-                config = plugin_config(observer_spec.config, raw, self._environment, path=f"observers.{name}")
+                path = f"observers.{name}"
+                config = plugin_config(
+                    observer_spec.config, raw, self._environment, path=path, origins=self.config.origins
+                )
             except NotConfigured:
                 continue
             self._observers.append(await stack.enter_async_context(observer_spec.open(config, self._context(name))))
@@ -366,7 +373,8 @@ class Runtime:
             if spec is None:
                 known = ", ".join(sorted(self.assembly.middlewares)) or "none"
                 raise ConfigError(f"middlewares[{index}]: no middleware {name!r} is installed; installed: {known}")
-            config = plugin_config(spec.config, raw, self._environment, path=f"middlewares[{index}]")
+            path = f"middlewares[{index}]"
+            config = plugin_config(spec.config, raw, self._environment, path=path, origins=self.config.origins)
             middleware = await stack.enter_async_context(spec.open(config, self._context(name)))
             (outermost if spec.place == "call" else self._target_middlewares).append(middleware)
         self._call_middlewares[:0] = outermost

@@ -16,6 +16,9 @@ from palaver.runtime.instances import Instance, InstanceState
 
 __all__ = ["ListedModel", "Snapshot"]
 
+#: Model names whose targets are remembered; callers choose names, so they must not grow without end.
+_RESOLVED = 1024
+
 
 @attrs.frozen
 class ListedModel:
@@ -47,7 +50,17 @@ class Snapshot:
         self.states = dict(states)
         self.routes = routes
         self._deadline = deadline
-        self.call: Callable[[Call[Any]], Any] = chain(middlewares, Fallback(routes.resolve, self._open_target))
+        self._resolved: dict[str, tuple[Target, ...]] = {}
+        self.call: Callable[[Call[Any]], Any] = chain(middlewares, Fallback(self._targets, self._open_target))
+
+    def _targets(self, model: str) -> tuple[Target, ...]:
+        """Resolve *model*; what was found before is remembered, for as many names as callers honestly use."""
+        targets = self._resolved.get(model)
+        if targets is None:
+            targets = self.routes.resolve(model)
+            if len(self._resolved) < _RESOLVED:
+                self._resolved[model] = targets
+        return targets
 
     async def _open_target(self, call: Call[Any], target: Target) -> Any:
         instance = self.instances[target.instance]
