@@ -5,14 +5,17 @@ socket at a time. What the vendor really sent decides ``Answer.kind``, whatever 
 that answers a streaming request with one JSON document is still understood.
 """
 
+import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 import attrs
+import orjson
 
-from palaver.errors import ProviderError
+from palaver.errors import ProviderError, UpstreamInterrupted, UpstreamMalformed
 
 __all__ = [
     "Answer",
@@ -25,12 +28,40 @@ __all__ = [
 ]
 
 
+#: Half of a UTF-16 pair; ``json.loads`` has joined the whole ones.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 class Frame(NamedTuple):
     """One message of a stream: an SSE event, an NDJSON line, or a whole JSON document."""
 
     data: bytes
     event: str = "message"
     id: str | None = None
+    #: ``False`` when the body ended before the frame did: what is here may be cut short.
+    complete: bool = True
+
+    def json(self) -> Any:
+        """Read the data as JSON; bytes that are not UTF-8 and lone surrogates become U+FFFD.
+
+        Raises:
+            UpstreamMalformed: it is not JSON.
+            UpstreamInterrupted: it is not JSON because the body ended within it.
+        """
+        try:
+            return orjson.loads(self.data)
+        except ValueError:
+            return self._lenient_json()
+
+    def _lenient_json(self) -> Any:
+        # The slow way, for what real vendors send: broken UTF-8, half an emoji, NaN among the logprobs.
+        try:
+            text = json.dumps(json.loads(self.data.decode("utf-8", "replace")), ensure_ascii=False)
+            return json.loads(_SURROGATE.sub("\ufffd", text))
+        except (ValueError, RecursionError) as error:
+            if not self.complete:
+                raise UpstreamInterrupted("the connection ended in the middle of a message") from error
+            raise UpstreamMalformed(f"the vendor sent {len(self.data)} bytes that are not JSON") from error
 
 
 class AnswerKind(StrEnum):
