@@ -139,6 +139,7 @@ from palaver.specs import (
     StorageSpec,
     ToolSourceSpec,
 )
+from palaver.upstream.failures import build_error, error_for, kind_for_status, redact, retry_after
 from palaver.upstream.interface import (
     Answer,
     AnswerKind,
@@ -286,6 +287,11 @@ __all__ = [
     "UpstreamUnreachable",
     "Usage",
     "UsageReported",
+    "build_error",
+    "error_for",
     "hookimpl",
+    "kind_for_status",
+    "redact",
+    "retry_after",
     "setting",
 ]

@@ -89,6 +89,14 @@ async def test_what_follows_the_terminal_event_is_noise() -> None:
     assert 1 == source.closed
 
 
+async def test_a_provider_that_does_not_return_after_its_terminal_event_holds_nobody_up() -> None:
+    source = Source([TextDelta("a")], [DONE], None)
+    stream = await stream_of(source).open()
+    async with asyncio.timeout(3):
+        assert [TextDelta("a"), DONE] == await everything(stream)
+    assert (None, 1) == (stream.error, source.closed)
+
+
 async def test_a_failure_before_content_is_raised_by_opening_and_closes_the_upstream() -> None:
     source = Source([ResponseStarted()], UpstreamMalformed("bad"))
     with pytest.raises(UpstreamMalformed) as caught:

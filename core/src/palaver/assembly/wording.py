@@ -19,7 +19,9 @@ _SECRET_NAME = re.compile(r"(?i)key|token|secret|password|passwd|credential|dsn|
 _SECRET_LENGTH = 8
 _URL_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s/@]+@")
 #: Frames that lead to the plugin's code and say nothing about it.
-_MACHINERY = re.compile(r"<frozen importlib|[/\\](importlib|pluggy|palaver[/\\]assembly)[/\\]|[/\\]threading\.py$")
+_MACHINERY = re.compile(
+    r"<frozen importlib|[/\\](importlib|importlib_metadata|pluggy|palaver[/\\]assembly)[/\\]|[/\\]threading\.py$"
+)
 
 
 def _secrets(environment: Mapping[str, str]) -> tuple[str, ...]:

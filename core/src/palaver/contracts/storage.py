@@ -79,7 +79,7 @@ class Lease:
     """Which server process generates a run, and for how long it may be silent (database's clock)."""
 
     server_id: str
-    seconds: float = 30.0
+    seconds: float = 20.0
 
 
 @attrs.frozen

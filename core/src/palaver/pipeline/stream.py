@@ -25,6 +25,8 @@ from palaver.events import (
 __all__ = ["OpenedStream"]
 
 _CONTENT = frozenset(CONTENT_EVENTS)
+#: Seconds in which a provider must return after its terminal event.
+_END_LIMIT = 1.0
 
 
 class OpenedStream:
@@ -173,9 +175,10 @@ class OpenedStream:
             self._since = self._loop.time()
             self._fresh = False
         self._task = task = asyncio.current_task(self._loop)
+        batch: Sequence[StreamEvent] = ()
         try:
             item = await self._source.__anext__()
-            batch: Sequence[StreamEvent] = (item,) if isinstance(item, StreamEvent) else item
+            batch = (item,) if isinstance(item, StreamEvent) else item
             content = False
             for event in batch:
                 kind = event.__class__
@@ -197,6 +200,7 @@ class OpenedStream:
                 # The terminal event leaves last, after the stages have flushed; what follows it is noise.
                 end = -1 if batch[-1] is self._finished else batch.index(self._finished)
                 batch = batch[:end]
+                self._expect_end()
                 async for _ in self._source:
                     pass
                 self._over = True
@@ -208,6 +212,8 @@ class OpenedStream:
             if self._expired is None or task is None or task.uncancel() > self._cancelling:
                 raise
             self._over = True
+            if self._finished is not None:
+                return batch
             message = (
                 f"no content for {self._idle:g} s" if self._expired == "idle" else "the answer took longer than allowed"
             )
@@ -226,6 +232,13 @@ class OpenedStream:
         finally:
             self._task = None
         return ()
+
+    def _expect_end(self) -> None:
+        """Give the provider a moment to return after its terminal event; the answer is whole already."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._total_at = min(self._total_at, self._loop.time() + _END_LIMIT)
+        self._timer = self._loop.call_at(self._total_at, self._on_timer)
 
     def _about(self) -> dict[str, Any]:
         served_by = self.served_by
