@@ -27,6 +27,8 @@ __all__ = ["OpenedStream"]
 _CONTENT = frozenset(CONTENT_EVENTS)
 #: Seconds in which a provider must return after its terminal event.
 _END_LIMIT = 1.0
+#: Seconds between two looks at the deadlines: one timer a stream that is not moved by every chunk.
+_TICK = 1.0
 
 
 class OpenedStream:
@@ -85,13 +87,13 @@ class OpenedStream:
         self._unraised: BaseException | None = None
         self._loop = loop = asyncio.get_running_loop()
         self._idle = idle
-        self._total_at = loop.time() + total
-        self._since = loop.time()
+        self._since = now = loop.time()
+        self._total_at = now + total
         self._fresh = False
         self._task: asyncio.Task[Any] | None = None
         self._cancelling = 0
         self._expired: str | None = None
-        self._timer: asyncio.TimerHandle | None = loop.call_later(min(idle, total), self._on_timer)
+        self._timer: asyncio.TimerHandle | None = loop.call_at(now + min(idle, total, _TICK), self._on_timer)
         self.served_by = served_by
         self.cached = False
         self.attempts = 1
@@ -200,7 +202,8 @@ class OpenedStream:
                 # The terminal event leaves last, after the stages have flushed; what follows it is noise.
                 end = -1 if batch[-1] is self._finished else batch.index(self._finished)
                 batch = batch[:end]
-                self._expect_end()
+                # The answer is whole: the provider gets a moment to return, and no more.
+                self._total_at = min(self._total_at, self._loop.time() + _END_LIMIT)
                 async for _ in self._source:
                     pass
                 self._over = True
@@ -233,13 +236,6 @@ class OpenedStream:
             self._task = None
         return ()
 
-    def _expect_end(self) -> None:
-        """Give the provider a moment to return after its terminal event; the answer is whole already."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._total_at = min(self._total_at, self._loop.time() + _END_LIMIT)
-        self._timer = self._loop.call_at(self._total_at, self._on_timer)
-
     def _about(self) -> dict[str, Any]:
         served_by = self.served_by
         return (
@@ -253,9 +249,11 @@ class OpenedStream:
         elif self._task is not None and not self._fresh and now >= self._since + self._idle:
             expired = "idle"
         else:
-            # Nobody reads now, or content came since: look again when it could be over.
-            since = now if self._task is None or self._fresh else self._since
-            self._timer = self._loop.call_at(min(since + self._idle, self._total_at), self._on_timer)
+            if self._task is None or self._fresh:
+                # Nobody reads now, or content came since.
+                self._since = now
+            at = min(self._since + self._idle, self._total_at, now + _TICK)
+            self._timer = self._loop.call_at(at, self._on_timer)
             return
         self._timer = None
         if self._task is None:
