@@ -354,7 +354,7 @@ async def test_a_long_run_renews_its_lease(chat):
     started = await chat.send()
     await chat.clock.advance(65.0)
     renewals = [op for op in chat.storage.writes if isinstance(op, RenewLease)]
-    assert 6 == len(renewals)
+    assert int(65 / (chat.runtime.config.chat.lease_seconds / 3)) == len(renewals)
     assert started.run_id == (await chat.storage.active_run(chat.ann.owner, "s1")).id
     assert () == await chat.storage.expired_runs()
     assert 1 == chat.vendor.open

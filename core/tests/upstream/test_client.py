@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import socket
 import zlib
+from types import MappingProxyType
 
 import orjson
 import pytest
@@ -12,6 +13,7 @@ from palaver import (
     ConfigError,
     Deadlines,
     Frame,
+    InvalidRequest,
     Overloaded,
     ProviderAuthFailed,
     ProviderRejected,
@@ -66,6 +68,19 @@ async def test_a_raw_body_is_sent_as_it_is(vendor, upstream):
     async with upstream.post("/chat", body=b"{}") as answer:
         await read(answer)
     assert b"{}" == vendor.requests[0].body
+
+
+@pytest.mark.parametrize("body", ["half of \ud83d a pair", {1, 2}, {5: 6}])
+async def test_a_body_that_is_no_json_is_the_callers_error(vendor, upstream, body):
+    with pytest.raises(InvalidRequest, match="cannot be written as JSON"):
+        upstream.post("/chat", json={"x": body})
+
+
+async def test_any_mapping_is_an_object(vendor, upstream):
+    vendor.answer(EVENTS)
+    async with upstream.post("/chat", json={"schema": MappingProxyType({"type": "object"})}) as answer:
+        await read(answer)
+    assert {"schema": {"type": "object"}} == vendor.requests[0].json
 
 
 async def test_a_body_of_several_megabytes_arrives_whole(vendor, upstream):
@@ -265,6 +280,17 @@ async def test_the_failure_table_sees_the_whole_failure(vendor, connections):
         failure.provider,
     )
     assert "acme" == raised.value.provider
+
+
+async def test_a_failure_table_that_fails_does_not_hide_the_failure(vendor, connections):
+    def table(failure):
+        return failure.data["no such field"]
+
+    vendor.answer({"error": "x"}, status=503)
+    async with connections.open_upstream(vendor.url, provider="acme", failures=table) as upstream:
+        with pytest.raises(Overloaded) as raised:
+            await post(upstream)
+    assert KeyError is type(raised.value.__cause__)
 
 
 async def test_our_key_is_not_shown_though_the_vendor_repeats_it(vendor, upstream):

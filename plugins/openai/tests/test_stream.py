@@ -1,6 +1,7 @@
 """The state machine: what each chunk means, and every way in which vendors say it differently."""
 
 import itertools
+import json
 
 import orjson
 import pytest
@@ -26,7 +27,8 @@ from palaver import (
     UpstreamMalformed,
     UsageReported,
 )
-from palaver_openai.stream import FINISH_REASONS, Mapper
+from palaver_openai.finish import FINISH_REASONS
+from palaver_openai.stream import Mapper
 
 DONE = Frame(b"[DONE]")
 
@@ -102,6 +104,41 @@ def test_any_batching_gives_the_same_events():
     machine = mapper()
     single = [event for frame in frames for event in machine.feed([frame])]
     assert whole == [*single, *machine.finish()]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a", "b", "c", "d"],
+        ["a", '"', "\\", "\n", "é", "\u2028", "x" * 9],
+        ["a", "b", "", "c"],
+        ["a", "b", '","x":"', "c"],
+        ['"content":"', "b", '"content":"x"', "c"],
+    ],
+)
+@pytest.mark.parametrize("spaced", [True, False])
+def test_chunks_that_differ_only_in_their_text_are_read_exactly(words, spaced):
+    frames = [text(""), *map(text, words)]
+    if spaced:
+        frames = [Frame(json.dumps(json.loads(frame.data)).encode()) for frame in frames]
+    events, _ = run(*frames, STOP)
+    assert [word for word in words if word] == [event.text for event in events if isinstance(event, TextDelta)]
+
+
+def test_a_chunk_that_looks_like_the_last_but_holds_more_is_read_whole():
+    more = text("b").data.replace(b'"content":"b"', b'"content":"b","refusal":"no"')
+    other = text("d").data.replace(b'"content":"d"', b'"content":7')
+    events, _ = run(text(""), text("a"), Frame(more), text("c"), Frame(other), STOP)
+    assert ["a", "b", "c"] == [event.text for event in events if isinstance(event, TextDelta)]
+    assert RefusalDelta("no") in events
+
+
+def test_another_field_that_is_called_content_is_not_taken_for_the_text():
+    def filtered(words, about):
+        return text(words, filter={"content": about})
+
+    events, _ = run(filtered("", "x"), filtered("a", "a"), filtered("a", "b"), filtered("b", "b"), STOP)
+    assert ["a", "a", "b"] == [event.text for event in events if isinstance(event, TextDelta)]
 
 
 def test_whitespace_and_empty_pieces_are_kept_and_dropped():

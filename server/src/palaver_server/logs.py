@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
+from palaver.config.masking import scrub
 from palaver.config.schema import LoggingConfig
 
 if TYPE_CHECKING:
@@ -22,8 +23,14 @@ _MOMENT = 0.05
 _LEVELS = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
 
 
-def configure_logging(config: LoggingConfig, stream: TextIO | None = None) -> "RequestLog | None":
-    """Send every logger of the process to *stream* (standard error); give the log of requests, if it is wanted."""
+def configure_logging(
+    config: LoggingConfig, stream: TextIO | None = None, *, secrets: Sequence[str] = ()
+) -> "RequestLog | None":
+    """Send every logger of the process to *stream* (standard error); give the log of requests, if it is wanted.
+
+    Args:
+        secrets: Texts that are masked wherever they turn up: in what plugins say, and in tracebacks.
+    """
     import structlog  # 20 ms: only the server needs it
 
     out = stream or sys.stderr
@@ -42,12 +49,11 @@ def configure_logging(config: LoggingConfig, stream: TextIO | None = None) -> "R
     else:
         render = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
     handler = logging.StreamHandler(out)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
-        )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
     )
+    handler.setFormatter(_Masking(formatter, secrets))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -57,6 +63,18 @@ def configure_logging(config: LoggingConfig, stream: TextIO | None = None) -> "R
         cache_logger_on_first_use=True,
     )
     return RequestLog(out, json=config.json) if level <= logging.INFO else None
+
+
+class _Masking(logging.Formatter):
+    """Masks secrets in the finished line: the words of plugins and drivers pass here too."""
+
+    def __init__(self, formatter: logging.Formatter, secrets: Sequence[str]) -> None:
+        super().__init__()
+        self._formatter = formatter
+        self._secrets = tuple(secrets)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrub(self._formatter.format(record), self._secrets)
 
 
 def _dumps(value: Any, **_: Any) -> str:

@@ -18,6 +18,7 @@ from palaver.assembly import Assembly
 from palaver.chat import ChatService
 from palaver.config import Loaded
 from palaver.config.second_phase import plugin_config
+from palaver.config.secrets import secret_texts
 from palaver.contracts import Authenticator, PluginContext
 from palaver.errors import ConfigError, ShuttingDown
 from palaver.runtime import Runtime
@@ -68,7 +69,7 @@ async def serve(loaded: Loaded, assembly: Assembly, *, on_ready: Callable[[Servi
     """
     config = loaded.require()
     check_binding(config.server)
-    log = configure_logging(config.logging)
+    log = configure_logging(config.logging, secrets=secret_texts(loaded))
     extra = plugin_routes(assembly)
     async with AsyncExitStack() as stack:
         runtime = await stack.enter_async_context(Runtime.open(config, assembly, environment=loaded.environment))

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -50,6 +52,19 @@ class Place:
             timeout=60,
             input=given or "",
         )
+
+    @contextmanager
+    def start(self, *args: str, environment: Mapping[str, str] | None = None, **streams: Any) -> Iterator[Any]:
+        """Start the real command; whatever the test did, the process is gone afterwards."""
+        process = subprocess.Popen(
+            [str(PALAVER), *args], cwd=self.folder, env=self.environment(**(environment or {})), **streams
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
 
 
 @pytest.fixture

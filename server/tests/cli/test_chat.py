@@ -2,12 +2,11 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 
 import pytest
-
-from .conftest import PALAVER
 
 NO_PROVIDER = (
     "palaver: error: no provider is configured: set OPENAI_API_KEY (openai), "
@@ -90,15 +89,8 @@ def test_nothing_is_stored(call, place):
 
 def test_ctrl_c_stops_cleanly(place):
     place.plug_in("breaker", BREAKER)
-    chat = subprocess.Popen(
-        [str(PALAVER), "chat", "-p", "breaker", "-m", "stall", "hello"],
-        cwd=place.folder,
-        env=place.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-    )
-    with chat:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0}
+    with place.start("chat", "-p", "breaker", "-m", "stall", "hello", **pipes) as chat:
         assert b"half an answer" == chat.stdout.read(14)
         chat.send_signal(signal.SIGINT)
         rest, errors = chat.communicate(timeout=20)
@@ -108,28 +100,28 @@ def test_ctrl_c_stops_cleanly(place):
 def test_a_terminal_asks_for_messages_until_the_end_of_input_and_remembers(place):
     place.plug_in("breaker", BREAKER)
     master, terminal = pty.openpty()
-    chat = subprocess.Popen(
-        [str(PALAVER), "chat", "-p", "breaker", "-m", "count"],
-        cwd=place.folder,
-        env=place.environment(),
-        stdin=terminal,
-        stdout=terminal,
-        stderr=subprocess.PIPE,
-    )
-    os.close(terminal)
-    with chat:
-        seen = b""
-        for words, expected in ((b"one\n", b"1 messages\r\n> "), (b"two\n", b"3 messages\r\n> "), (b"\x04", b"")):
-            while b"> " not in seen:
-                seen += os.read(master, 1000)
-            os.write(master, words)
-            seen = b""
-            while expected not in seen:
-                seen += os.read(master, 1000)
-            assert b"\x1b" not in seen
+    streams = {"stdin": terminal, "stdout": terminal, "stderr": subprocess.PIPE}
+    with place.start("chat", "-p", "breaker", "-m", "count", **streams) as chat:
+        os.close(terminal)
+        said = read_until(master, b"> ")
+        os.write(master, b"one\n")
+        said += read_until(master, b"1 messages\r\n> ")
+        os.write(master, b"two\n")
+        said += read_until(master, b"3 messages\r\n> ")
+        assert b"\x1b" not in said
+        os.write(master, b"\x04")
         assert 0 == chat.wait(timeout=20)
         assert b"breaker/count; end with Ctrl-D\n" == chat.stderr.read()
     os.close(master)
+
+
+def read_until(terminal: int, expected: bytes) -> bytes:
+    seen = b""
+    while expected not in seen:
+        ready, _, _ = select.select([terminal], [], [], 20)
+        assert ready, f"{expected!r} does not come after {seen!r}"
+        seen += os.read(terminal, 1000)
+    return seen
 
 
 BREAKER = """\

@@ -1,5 +1,7 @@
 """A canary in every place that may hold a secret, and in some that may not: no command ever prints it."""
 
+import subprocess
+
 import pytest
 
 from .conftest import CANARY
@@ -120,6 +122,20 @@ def test_a_plugin_that_tells_its_secret_is_masked(place, args):
     done = place.run(*args, LEAKY_TOKEN=CANARY)
     assert 1 == done.returncode
     assert CANARY not in done.stdout + done.stderr
+
+
+def test_the_log_of_the_server_masks_what_plugins_say_in_their_exceptions(place):
+    place.plug_in("leaky", LEAKY)
+    place.write(f"providers: {{a: {{plugin: leaky, token: {CANARY}}}, mock: {{}}}}\nllm: {{provider: mock}}\n")
+    said = ""
+    with (place.folder / "log").open("w") as log:
+        streams = {"stdout": subprocess.PIPE, "stderr": log, "text": True}
+        with place.start("serve", "--port", "0", **streams) as server:
+            while "\ntry " not in said and (line := server.stdout.readline()):
+                said += line
+    logged = (place.folder / "log").read_text()
+    assert "RuntimeError: cannot use ***" in logged
+    assert CANARY not in logged + said
 
 
 @pytest.mark.parametrize("flag", ["--port", "--log-level", "--base-url", "--database-url", "--dev-user", "--api-key"])

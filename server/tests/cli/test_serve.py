@@ -11,33 +11,23 @@ from contextlib import contextmanager
 
 import pytest
 
-from .conftest import PALAVER
-
 KEY = "0123456789abcdef"
 
 
 @contextmanager
 def serving(place, *args: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """Run the server on a free port; gives what it printed by the first word of each line."""
+    environment = {"AICHAT_LLM_PROVIDER": "mock", **variables}
     with (place.folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            [str(PALAVER), "serve", "--port", "0", *args],
-            cwd=place.folder,
-            env=place.environment(AICHAT_LLM_PROVIDER="mock", **variables),
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    with server:
-        printed = {}
-        try:
+        streams = {"stdout": subprocess.PIPE, "stderr": log, "text": True}
+        with place.start("serve", "--port", "0", *args, environment=environment, **streams) as server:
+            printed: dict[str, str] = {}
             while "try" not in printed:
                 line = server.stdout.readline()
                 assert line, (place.folder / "log").read_text()
                 about, _, text = line.partition(" ")
                 printed[about] = f"{printed.get(about, '')}{text.strip()}\n"
             yield server, {about: text.strip() for about, text in printed.items()}
-        finally:
             server.send_signal(signal.SIGTERM)
             server.wait(timeout=20)
 
@@ -61,6 +51,7 @@ def follow(line: str, **replaced: str) -> dict:
         (("--dev-user", "ann"), {}, {}),
         ((), {"AICHAT_API_KEYS": f"ann={KEY}"}, {"YOUR_KEY": KEY}),
         ((), {"AICHAT_PROXY_SECRET": KEY}, {"YOUR_PROXY_SECRET": KEY}),
+        ((), {"AICHAT_PROXY_SECRET": KEY, "AICHAT_API_KEYS": KEY}, {"YOUR_KEY": KEY}),
         ((), {"AICHAT_HOST": "0.0.0.0", "AICHAT_TRUSTED_PEERS": "10.0.0.0/8"}, {}),
     ],
 )

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import attrs
+
 from palaver.settings import Secret
 
-__all__ = ["MASK", "quoted", "reveal_all", "scrub", "show", "show_raw", "show_url"]
+__all__ = ["MASK", "is_secret_name", "looks_like_key", "quoted", "reveal_all", "scrub", "show", "show_raw", "show_url"]
 
 MASK = "***"
 #: Longest value repeated in an error message.
@@ -47,13 +49,23 @@ def show(value: Any) -> str:
     return scrub(str(value), reveal_all(value))
 
 
+def is_secret_name(name: str) -> bool:
+    """Tell whether a setting or a variable of this *name* is likely to hold a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def looks_like_key(text: str) -> bool:
+    """Tell whether *text* may be a key by its look."""
+    return _KEY_LIKE.fullmatch(text) is not None
+
+
 def show_raw(name: str, value: Any) -> str:
     """Show an option that no configuration class explains: a name that sounds secret masks it."""
     return _by_name(name, value)
 
 
 def _by_name(name: str, value: Any) -> str:
-    if _SECRET_NAME.search(name) or (isinstance(value, str) and _KEY_LIKE.fullmatch(value)):
+    if is_secret_name(name) or (isinstance(value, str) and looks_like_key(value)):
         return MASK
     return show(value)
 
@@ -88,7 +100,7 @@ def show_url(url: str) -> str:
 def quoted(value: Any) -> str:
     """Show a wrong value inside a message, unless it could be a secret that went astray."""
     if isinstance(value, str):
-        if len(value) > _QUOTED or _KEY_LIKE.fullmatch(value) or "@" in value:
+        if len(value) > _QUOTED or looks_like_key(value) or "@" in value:
             return f"text of {len(value)} characters"
         return repr(value)
     if value is None:
@@ -112,6 +124,9 @@ def reveal_all(value: Any) -> tuple[str, ...]:
         return tuple(found for item in value.values() for found in reveal_all(item))
     if isinstance(value, list | tuple | set | frozenset):
         return tuple(found for item in value for found in reveal_all(item))
+    if attrs.has(type(value)):
+        fields = attrs.fields(type(value))
+        return tuple(found for field in fields for found in reveal_all(getattr(value, field.name)))
     return ()
 
 

@@ -5,39 +5,31 @@ content events and in all belong to whoever reads the stream.
 """
 
 import asyncio
-import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from types import TracebackType
 from typing import Any
 
-import aiohttp
 import orjson
-from aiohttp import ClientResponse, ClientSession, ClientTimeout, http_exceptions
+from aiohttp import ClientResponse, ClientSession, ClientTimeout
 from multidict import CIMultiDict
 from yarl import URL
 
 from palaver.errors import (
     ConfigError,
-    PalaverError,
+    InvalidRequest,
     ProviderError,
-    UpstreamInterrupted,
-    UpstreamMalformed,
-    UpstreamTimeout,
-    UpstreamTlsFailed,
-    UpstreamUnreachable,
 )
-from palaver.upstream.interface import AnswerKind, Deadlines, Failures, Frame, HttpFailure
-from palaver.upstream.ndjson import NdjsonDecoder
-from palaver.upstream.sse import FRAME_CAP, SseDecoder
+from palaver.upstream.answer import HttpAnswer
+from palaver.upstream.failures import error_for
+from palaver.upstream.interface import AnswerKind, Deadlines, Failures, HttpFailure
+from palaver.upstream.network_errors import NETWORK_ERRORS, malformed, opening_error, reading_error
 
-__all__ = ["HttpUpstream", "read_rest"]
+__all__ = ["HttpUpstream"]
 
 #: Bytes and seconds spent on the body of an error answer.
 _ERROR_BODY_CAP = 64 * 1024
 _ERROR_BODY_LIMIT = 5.0
-#: Seconds that a finished answer may take to end its body, so that its connection can be kept.
-_DRAIN_LIMIT = 1.0
 #: Bodies above this many bytes are sent in pieces, so that the loop is not held up.
 _LARGE_BODY = 1024 * 1024
 
@@ -54,7 +46,6 @@ _KIND_OF_TYPE = {
     "application/x-jsonlines": AnswerKind.NDJSON,
     "application/json": AnswerKind.JSON,
 }
-_TLS_ERRORS = (aiohttp.ClientSSLError, ssl.SSLError, ssl.CertificateError)
 
 
 class HttpUpstream:
@@ -86,7 +77,7 @@ class HttpUpstream:
         self.host = base.host
         self._tls = base.scheme == "https"
         self._failures = failures
-        self._secrets = [value.rpartition(" ")[2] for name, value in headers.items() if _is_secret(name)]
+        self._secrets = _secrets_of(headers)
         self.deadlines = deadlines
         self._now = now
         self._drain = drain
@@ -104,8 +95,7 @@ class HttpUpstream:
         headers: Mapping[str, str] | None = None,
     ) -> "_Posting":
         """Post *json* (or raw *body*) and open the answer; see ``palaver.Upstream.post``."""
-        data: Any = orjson.dumps(json) if body is None else body
-        return _Posting(self, path, data, accept, headers)
+        return _Posting(self, path, _encode(json) if body is None else body, accept, headers)
 
     async def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Any:
         """Get a JSON document; same errors as ``post``."""
@@ -148,17 +138,19 @@ class HttpUpstream:
         except BaseException as error:
             if response is not None:
                 response.close()
-            if isinstance(error, PalaverError) or not isinstance(error, Exception):
+            if not isinstance(error, NETWORK_ERRORS):
                 raise
             if response is None or isinstance(error, TimeoutError):
-                raise self._opening_error(error, limit) from error
-            raise self.reading_error(error) from error
+                raise opening_error(
+                    error, self.provider, self.host, tls=self._tls, deadlines=self.deadlines, limit=limit
+                ) from error
+            raise reading_error(error, self.provider) from error
 
     async def _open(self, response: ClientResponse, accept: AnswerKind) -> "HttpAnswer":
         """Tell by content type and first byte what the body is."""
         declared = _declared_kind(response.headers.get("Content-Type", ""))
         if declared is None and response.headers.get("Content-Type", "").startswith("text/html"):
-            raise self._malformed(f"answered {response.status} with a web page: check the base URL")
+            raise malformed(self.provider, f"answered {response.status} with a web page: check the base URL")
         read = response.content.readany
         first = await read()
         text = first.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -179,8 +171,8 @@ class HttpUpstream:
             kind = AnswerKind.NDJSON
         else:
             what = "an empty body" if not text else "a body that is neither JSON nor a stream"
-            raise self._malformed(f"answered {response.status} with {what}")
-        return HttpAnswer(self, response, kind, first)
+            raise malformed(self.provider, f"answered {response.status} with {what}")
+        return HttpAnswer(self.provider, response, kind, first)
 
     async def _failure(self, response: ClientResponse) -> ProviderError:
         """Read an error answer, not too much and not for too long, and ask the failure table."""
@@ -192,7 +184,7 @@ class HttpUpstream:
                     if not chunk:
                         break
                     body += chunk
-        except (TimeoutError, OSError, aiohttp.ClientError, http_exceptions.HttpProcessingError):
+        except NETWORK_ERRORS:
             pass  # The status says enough; what came of the body is used.
         body = body[:_ERROR_BODY_CAP]
         try:
@@ -200,49 +192,19 @@ class HttpUpstream:
         except ValueError:
             data = None
         failure = HttpFailure(response.status, response.headers, body, data, self.provider, self._now())
-        error = self._failures(failure)
+        try:
+            error = self._failures(failure)
+        except Exception as problem:
+            # A plugin's table that fails must not hide what the vendor said.
+            error = error_for(failure)
+            error.__cause__ = problem
         for secret in self._secrets:
-            if secret and secret in error.message:
+            if secret in error.message:
                 error.message = error.message.replace(secret, "***")
                 error.args = (error.message,)
         if not error.provider:
             error.provider = self.provider
         return error
-
-    def _malformed(self, what: str) -> UpstreamMalformed:
-        return UpstreamMalformed(f"{self.provider} {what}", provider=self.provider)
-
-    def _opening_error(self, error: Exception, limit: float) -> ProviderError:
-        """Map what the HTTP client raised before the answer's body was open."""
-        name, host = self.provider, self.host
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return UpstreamTimeout(
-                f"{name}: no connection to {host} within {self.deadlines.connect:g} s", phase="connect", provider=name
-            )
-        if isinstance(error, TimeoutError):
-            return UpstreamTimeout(
-                f"{name}: no answer from {host} within {limit:g} s", phase="first_byte", provider=name
-            )
-        if _failed_in_tls(error, self._tls):
-            # The reason may quote the certificate; the host is all the reader needs.
-            return UpstreamTlsFailed(f"{name}: the TLS handshake with {host} failed", provider=name)
-        if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return UpstreamUnreachable(f"{name}: the host name {host} cannot be resolved", provider=name)
-        if isinstance(error, aiohttp.ClientConnectorError):
-            reason = error.os_error.strerror or type(error.os_error).__name__
-            return UpstreamUnreachable(f"{name}: cannot connect to {host}: {reason.lower()}", provider=name)
-        if isinstance(error, (aiohttp.ClientResponseError, http_exceptions.HttpProcessingError)):
-            return self._malformed("sent something that is not HTTP")
-        return self.reading_error(error)
-
-    def reading_error(self, error: Exception) -> ProviderError:
-        """Map what the HTTP client raised while the answer was read."""
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, (http_exceptions.ContentEncodingError, http_exceptions.DecompressSizeError)):
-                return self._malformed("sent a body whose compression is corrupt")
-            cause = cause.__cause__
-        return UpstreamInterrupted(f"{self.provider}: the connection was lost", provider=self.provider)
 
     def leave(self, response: ClientResponse, *, read_enough: bool) -> None:
         """Let go of *response*: keep its connection when its end is near, else close it."""
@@ -290,93 +252,6 @@ class _Posting:
             self._upstream.leave(self._answer.response, read_enough=error is None)
 
 
-class HttpAnswer:
-    """An open answer. See ``palaver.Answer``."""
-
-    __slots__ = ("_decoder", "_ended", "_first", "_read", "_upstream", "headers", "kind", "response", "status")
-
-    def __init__(self, upstream: HttpUpstream, response: ClientResponse, kind: AnswerKind, first: bytes) -> None:
-        self._upstream = upstream
-        self.response = response
-        self.kind = kind
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-        self._first: bytes | None = first
-        self._read = response.content.readany
-        self._ended = False
-        self._decoder: SseDecoder | NdjsonDecoder | _Whole
-        if kind is AnswerKind.SSE:
-            self._decoder = SseDecoder(provider=upstream.provider)
-        elif kind is AnswerKind.NDJSON:
-            self._decoder = NdjsonDecoder(provider=upstream.provider)
-        else:
-            # Without a length and without chunks only the closed connection ends the body, cut or not.
-            delimited = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
-            self._decoder = _Whole(upstream.provider, complete=delimited)
-
-    def __aiter__(self) -> "HttpAnswer":
-        return self
-
-    async def __anext__(self) -> Sequence[Frame]:
-        while not self._ended:
-            chunk = self._first
-            if chunk is not None:
-                self._first = None
-            else:
-                try:
-                    chunk = await self._read()
-                except Exception as error:
-                    self._ended = True
-                    raise self._upstream.reading_error(error) from error
-            if chunk:
-                frames = self._decoder.feed(chunk)
-            else:
-                self._ended = True
-                frames = self._decoder.finish()
-            if frames:
-                return frames
-        raise StopAsyncIteration
-
-
-class _Whole:
-    """Collects a JSON document, which is one frame."""
-
-    __slots__ = ("_complete", "_pieces", "_provider", "_size")
-
-    def __init__(self, provider: str, *, complete: bool) -> None:
-        self._provider = provider
-        self._complete = complete
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> Sequence[Frame]:
-        self._pieces.append(chunk)
-        self._size += len(chunk)
-        if self._size > FRAME_CAP:
-            raise UpstreamMalformed(
-                f"{self._provider} sent a document of more than {FRAME_CAP} bytes", provider=self._provider
-            )
-        return ()
-
-    def finish(self) -> Sequence[Frame]:
-        body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        return (Frame(body, complete=self._complete),)
-
-
-async def read_rest(response: ClientResponse) -> None:
-    """Read what is left for a moment; afterwards the connection is in the pool, or closed."""
-    try:
-        async with asyncio.timeout(_DRAIN_LIMIT):
-            # A vendor that still talks after its terminal marker is not worth the wait.
-            for _ in range(4):
-                if not await response.content.readany():
-                    break
-    except (TimeoutError, OSError, aiohttp.ClientError, http_exceptions.HttpProcessingError):
-        pass  # The answer was complete without it; only the connection is lost.
-    finally:
-        response.close()
-
-
 def _declared_kind(content_type: str) -> AnswerKind | None:
     kind = _KIND_OF_TYPE.get(content_type)
     if kind is None and content_type:
@@ -398,13 +273,28 @@ def _headers(standing: Mapping[str, str], accept: AnswerKind) -> CIMultiDict[str
     return headers
 
 
-def _is_secret(name: str) -> bool:
-    return any(word in name.lower() for word in ("authorization", "key", "token", "secret"))
+def _secrets_of(headers: Mapping[str, str]) -> list[str]:
+    """Collect what must not show in an error, too short to be secret left out."""
+    words = ("authorization", "key", "token", "secret")
+    values = (
+        value.rpartition(" ")[2] for name, value in headers.items() if any(word in name.lower() for word in words)
+    )
+    return [value for value in values if len(value) >= 6]
 
 
-def _failed_in_tls(error: Exception, tls: bool) -> bool:
-    """Tell whether the connection was there and its handshake failed, in whichever of its many forms."""
-    if isinstance(error, _TLS_ERRORS):
-        return True
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    return tls and isinstance(cause, (ssl.SSLError, ConnectionResetError, ConnectionAbortedError, EOFError))
+def _encode(data: Any) -> bytes:
+    """Write a request's body.
+
+    Raises:
+        InvalidRequest: it holds what JSON cannot say, half a surrogate pair for example.
+    """
+    try:
+        return orjson.dumps(data, default=_plain)
+    except TypeError as error:
+        raise InvalidRequest(f"the request cannot be written as JSON: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -100,7 +100,7 @@ class Connections:
 
     def _drain(self, response: "ClientResponse") -> None:
         """Read the little that is left of a finished answer in the background, so its connection can be kept."""
-        from palaver.upstream.client import read_rest
+        from palaver.upstream.answer import read_rest
 
         task = asyncio.get_running_loop().create_task(read_rest(response), name="upstream-drain")
         self._draining.add(task)

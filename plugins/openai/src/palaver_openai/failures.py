@@ -18,7 +18,6 @@ from palaver import (
     RateLimited,
     UnknownUpstreamModel,
     UpstreamFailed,
-    UpstreamInterrupted,
     UpstreamTimeout,
     build_error,
     error_for,
@@ -26,7 +25,7 @@ from palaver import (
     redact,
 )
 
-__all__ = ["FINISH_ERRORS", "from_document", "http_failure"]
+__all__ = ["from_document", "http_failure"]
 
 #: Words that mean the same as ``error.code`` and as ``error.type``, whatever the status.
 _WORDS: Mapping[str, type[ProviderError]] = {
@@ -70,19 +69,6 @@ _BROAD_WORDS: Mapping[str, type[ProviderError]] = {
     "requests": RateLimited,
     "timeout": UpstreamTimeout,
     "request_timeout": UpstreamTimeout,
-}
-
-#: Finish reasons that say the answer was not finished.
-FINISH_ERRORS: Mapping[str, type[ProviderError]] = {
-    "error": UpstreamFailed,
-    "abort": UpstreamInterrupted,
-    "aborted": UpstreamInterrupted,
-    "cancelled": UpstreamInterrupted,
-    "canceled": UpstreamInterrupted,
-    # https://docs.z.ai/api-reference/llm/chat-completion
-    "network_error": UpstreamInterrupted,
-    # https://api-docs.deepseek.com/api/create-chat-completion
-    "insufficient_system_resource": Overloaded,
 }
 
 

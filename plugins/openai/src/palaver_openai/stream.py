@@ -8,6 +8,7 @@ ends before is interrupted.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import orjson
 from palaver import (
     Batch,
     FinishReason,
@@ -26,33 +27,12 @@ from palaver import (
 
 from palaver_openai import failures
 from palaver_openai.calls import Calls
+from palaver_openai.finish import FINISH_ERRORS, FINISH_REASONS
 from palaver_openai.media import AudioPieces, read_image
 from palaver_openai.reasoning import Reasoning
 from palaver_openai.usage import read_usage
 
-__all__ = ["FINISH_REASONS", "Mapper"]
-
-#: The vendors' words for why an answer ended; those that mean failure are in ``failures.FINISH_ERRORS``.
-FINISH_REASONS: Mapping[str, FinishReason] = {
-    "stop": FinishReason.STOP,
-    "eos": FinishReason.STOP,
-    "eos_token": FinishReason.STOP,
-    "end_turn": FinishReason.STOP,
-    "stop_sequence": FinishReason.STOP,
-    "length": FinishReason.LENGTH,
-    "max_tokens": FinishReason.LENGTH,
-    "max_output_tokens": FinishReason.LENGTH,
-    "model_length": FinishReason.LENGTH,
-    "model_context_window_exceeded": FinishReason.LENGTH,
-    "tool_calls": FinishReason.TOOL_CALLS,
-    "tool_use": FinishReason.TOOL_CALLS,
-    "function_call": FinishReason.TOOL_CALLS,
-    "content_filter": FinishReason.CONTENT_FILTER,
-    "content_filtered": FinishReason.CONTENT_FILTER,
-    "safety": FinishReason.CONTENT_FILTER,
-    "sensitive": FinishReason.CONTENT_FILTER,
-    "refusal": FinishReason.REFUSAL,
-}
+__all__ = ["Mapper"]
 
 #: Top-level fields that are read, or are noise made to be thrown away (paddings against traffic analysis).
 _TOP = frozenset({"id", "object", "model", "choices", "usage", "error", "obfuscation", "p"})
@@ -78,6 +58,35 @@ _PLAIN = frozenset({"role", "content", "refusal", "annotations", "tool_calls"})
 _PINGS = frozenset({b"", b"ping", b"PING", b"keepalive", b"keep-alive", b"heartbeat", b"null"})
 _PING_EVENTS = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
 _NO_IDS: frozenset[str] = frozenset()
+
+
+class Around:
+    """The bytes around the text of a plain chunk, so that the next one like it need not be parsed whole.
+
+    Two documents that agree before and after one complete JSON string differ in that string alone.
+    """
+
+    __slots__ = ("after", "before", "end", "start", "tries")
+
+    def __init__(self) -> None:
+        self.before = self.after = b"\0"  # which no JSON begins with
+        self.start = self.end = 0
+        # Where every chunk differs (OpenAI pads them against eavesdroppers) there is nothing to learn.
+        self.tries = 4
+
+    def learn(self, data: bytes, text: str) -> None:
+        """Learn from *data*, a plain chunk that says *text*."""
+        if not self.tries:
+            return
+        self.tries -= 1
+        before, key, rest = data.partition(b'"content":')
+        token = orjson.dumps(text)
+        if rest[:1] == b" ":
+            key, rest = key + b" ", rest[1:]
+        # Were the key there twice, it could be another's string that differs.
+        if rest.startswith(token) and b'"content":' not in rest:
+            self.before, self.after = before + key, rest[len(token) :]
+            self.start, self.end = len(self.before), -len(self.after)
 
 
 class Mapper:
@@ -114,6 +123,7 @@ class Mapper:
         self._answered = False
         # Chunks with this many fields held no news so far: (top level, choice).
         self._widths = (0, 0)
+        self._around = Around()
         self._top: dict[str, Any] = {}
         self._late: dict[str, Any] = {}
         self._choice: dict[str, Any] = {}
@@ -128,9 +138,19 @@ class Mapper:
         out: list[StreamEvent] = []
         if self.over:
             return out
+        around = self._around
         try:
             for frame in frames:
-                data = frame.data
+                data = frame[0]
+                if data.startswith(around.before) and data.endswith(around.after):
+                    # Byte for byte the chunk that was read before, but for one string: only that is parsed.
+                    try:
+                        text = orjson.loads(data[around.start : around.end])
+                    except ValueError:
+                        text = None
+                    if text.__class__ is str and text:
+                        out.append(TextDelta(text))
+                        continue
                 if data[:1] != b"{":
                     word = data.strip()
                     if word == b"[DONE]":
@@ -140,24 +160,11 @@ class Mapper:
                     if word in _PINGS or frame.event in _PING_EVENTS:
                         continue
                 chunk = frame.json()
-                try:
-                    # The bulk of a stream is `{"choices": [{"delta": {"content": "…"}}]}` with nothing new beside.
-                    (choice,) = chunk["choices"]
-                    delta = choice["delta"]
-                    if (
-                        len(delta) == 1
-                        and (len(chunk), len(choice)) == self._widths
-                        and (text := delta["content"]).__class__ is str
-                        and text
-                        and choice["index"] == 0
-                        and choice.get("finish_reason") is None
-                        and choice.get("logprobs") is None
-                        and chunk.get("usage") is None
-                    ):
-                        out.append(TextDelta(text))
-                        continue
-                except (KeyError, TypeError, ValueError):
-                    pass
+                text = self._plain_text(chunk)
+                if text:
+                    around.learn(data, text)
+                    out.append(TextDelta(text))
+                    continue
                 self._chunk(chunk, frame, out)
                 if self._whole:
                     self.over = True
@@ -169,6 +176,27 @@ class Mapper:
                 self.over = True
                 self._error = error
         return out
+
+    def _plain_text(self, chunk: Any) -> str | None:
+        """Give the text of ``{"choices": [{"delta": {"content": "…"}}]}`` when nothing else in the chunk is new."""
+        try:
+            (choice,) = chunk["choices"]
+            delta = choice["delta"]
+            text = delta["content"]
+            if (
+                text.__class__ is str
+                and len(delta) == 1
+                and (len(chunk), len(choice)) == self._widths
+                and choice["index"] == 0
+                and choice.get("finish_reason") is None
+                and choice.get("logprobs") is None
+                and chunk.get("usage") is None
+            ):
+                plain: str = text
+                return plain
+        except (KeyError, TypeError, ValueError):
+            pass
+        return None
 
     def finish(self, lost: UpstreamInterrupted | None = None) -> Batch:
         """End the answer: its body has ended, or *lost* says how the connection broke.
@@ -246,7 +274,7 @@ class Mapper:
             self._take_delta(delta, choice.get("logprobs"), out)
         finish = choice.get("finish_reason")
         if finish and isinstance(finish, str):
-            if (kind := failures.FINISH_ERRORS.get(finish.lower())) is not None:
+            if (kind := FINISH_ERRORS.get(finish.lower())) is not None:
                 raise build_error(kind, "", what=f"ended its answer with {finish[:40]!r}", provider=self._provider)
             self._finish = finish
         for key in choice:
