@@ -6,8 +6,10 @@ usage: ./dev bench [--reps N] [--quick] [--json FILE]
 """
 
 import argparse
+import importlib.util
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -84,10 +86,16 @@ def measure_peer(name: str, upstream: int, folder: Path, quick: bool) -> dict[st
             before = cpu_seconds(process.pid)
             result = load(port, connections, times, model, stream)
             cpu = cpu_seconds(process.pid) - before
-            units = result["chunks"] if stream else result["requests"]
-            figures[f"{phase}: CPU µs per {'chunk' if stream else 'request'}"] = cpu * 1e6 / units
-            figures[f"{phase}: p50 ms"] = result["first_p50"] if stream else result["latency_p50"]
-            figures[f"{phase}: p99 ms"] = result["delay_p99"] if stream else result["latency_p99"]
+            unit, units = ("chunk", result["chunks"]) if stream else ("request", result["requests"])
+            figures[f"{phase}: {unit}s a second"] = units / result["seconds"]
+            figures[f"{phase}: CPU µs per {unit}"] = cpu * 1e6 / units
+            if stream:
+                figures[f"{phase}: first chunk, p50 ms"] = result["first_p50"]
+                figures[f"{phase}: way of a chunk, p50 ms"] = result["delay_p50"]
+                figures[f"{phase}: way of a chunk, p99 ms"] = result["delay_p99"]
+            else:
+                figures[f"{phase}: latency, p50 ms"] = result["latency_p50"]
+                figures[f"{phase}: latency, p99 ms"] = result["latency_p99"]
         figures["resident after load, MB"] = resident_mb(process.pid)
         figures["memory per open stream, kB"] = memory_per_stream(process.pid, port)
     return figures
@@ -141,6 +149,8 @@ def main() -> None:
     options = parser.parse_args()
     reps = 1 if options.quick else options.reps
     imports = measure_imports(3 if options.quick else 7)
+    loop = "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, event loop: {loop}; medians of {reps}\n")
     print("| process | seconds | peak MB |\n|---|---|---|")
     for name, (seconds, peak) in imports.items():
         print(f"| {name} | {seconds:.3f} | {peak:.0f} |")
