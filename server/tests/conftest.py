@@ -10,6 +10,7 @@ import attrs
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import BaseRunner
 from palaver import NoConfig, ProviderSpec
 from palaver.assembly import Assembly
 from palaver.chat import ChatService
@@ -92,6 +93,13 @@ def parse_frames(text: str) -> list[Frame]:
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 
 
+class Site(TestServer):
+    """aiohttp's test server cancels the handler of a client that left; ours does not, so tests must not."""
+
+    async def _make_runner(self, **options: Any) -> BaseRunner:
+        return await super()._make_runner(**{**options, "handler_cancellation": False})
+
+
 @asynccontextmanager
 async def start(provider: FakeProvider | None = None, config: Config | None = None) -> AsyncIterator[Running]:
     """Serve *provider* as the instance ``fake`` with the model ``m``."""
@@ -110,7 +118,7 @@ async def start(provider: FakeProvider | None = None, config: Config | None = No
     async with Runtime.open(config, Assembly(providers={"fake": spec}), storage=storage) as runtime:
         service = ChatService(runtime)
         app = create_app(runtime, service)
-        async with TestClient(TestServer(app)) as client:
+        async with TestClient(Site(app)) as client:
             try:
                 yield Running(client, provider, storage, runtime, service, app[STATE])
             finally:

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from palaver import Overloaded, RefusalDelta, TextDelta, Usage
+from palaver.config.schema import Config, ServerConfig
 from palaver.testing import FakeProvider
 from palaver.testing.fakes import say
 
@@ -290,6 +291,16 @@ async def test_a_title_cannot_forge_an_event(start: Any) -> None:
         info = await send(server, session_id="s")
         frames = await server.frames("GET", info["stream_url"])
     assert ["", text] == [frame.data["content"] for frame in frames[:-1]]
+
+
+async def test_a_silent_stream_is_kept_alive_with_comments(start: Any) -> None:
+    config = Config(server=ServerConfig(keepalive=0.02))
+    async with start(FakeProvider([STALL]), config) as server:
+        info = await send(server)
+        async with server.client.get(info["stream_url"], headers=ANN) as answer:
+            await server.next_frame(answer)
+            assert b": ping\n\n" == await answer.content.readuntil(b"\n\n")
+            assert b": ping\n\n" == await answer.content.readuntil(b"\n\n")
 
 
 async def test_a_draining_server_takes_no_send_but_still_shows_what_is_there(server: Any) -> None:

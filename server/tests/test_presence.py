@@ -35,6 +35,19 @@ async def test_a_reader_that_takes_nothing_is_cut_off(start: Any) -> None:
             await server.until(lambda: server.provider.open == 0 and not stays(server))
 
 
+async def test_a_client_that_leaves_in_the_middle_of_a_flood_ends_the_call(start: Any) -> None:
+    async with start(FakeProvider(FLOOD)) as server:
+        answer = await server.client.post(
+            "/v1/chat/completions",
+            json={"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]},
+            headers={"X-User-ID": "ann"},
+        )
+        await answer.content.readany()
+        answer.close()
+        await server.until(lambda: server.provider.open == 0 and not stays(server))
+        assert {("fake", "m", "cancelled"): 1} == dict(server.state.metrics._calls)
+
+
 def stalled(server: Any, now: float) -> bool:
     return any(stay.events and stay.events.stalled_for(now) for stay in stays(server))
 

@@ -12,6 +12,8 @@ from palaver import (
     RateLimited,
     UnknownUpstreamModel,
     UpstreamFailed,
+    UpstreamInterrupted,
+    UpstreamTimeout,
 )
 from palaver_openai.failures import http_failure
 
@@ -47,6 +49,10 @@ def fail(status, error=None, **headers):
         (500, {"type": "overloaded_error"}, Overloaded),
         (503, {"code": "service_unavailable"}, Overloaded),
         (529, None, Overloaded),
+        # Another Palaver's words.
+        (400, {"code": "content_refused", "type": "invalid_request_error"}, ContentRefused),
+        (502, {"code": "upstream_interrupted", "type": "server_error"}, UpstreamInterrupted),
+        (504, {"code": "upstream_timeout", "type": "server_error"}, UpstreamTimeout),
     ],
 )
 def test_code_and_type_decide_then_the_status(status, error, kind):

@@ -33,8 +33,8 @@ def create_app(
     Raises:
         ConfigError: the identity, the origins or the networks of the configuration make no sense.
     """
-    # The body's limit is ours to check, before it is read.
-    app = web.Application(client_max_size=0)
+    # Our own handlers check the limit before they read; this holds for those of plugins.
+    app = web.Application(client_max_size=runtime.config.limits.body)
     state = app[STATE] = ServerState(runtime, service, authenticators=authenticators, log=log)
     runtime.add_observer(state.metrics)
     add_routes(app, state, routes)

@@ -1,6 +1,7 @@
 """``palaver migrate``: the schema of the storage, with no other plugin in the way."""
 
 import pytest
+from palaver.testing.wheels import build_wheel, install_wheel
 
 from .conftest import CANARY
 
@@ -36,6 +37,18 @@ def test_only_the_plugin_of_the_storage_is_imported(place):
     place.plug_in_broken("raises_at_import")
     done = place.run("migrate", "up")
     assert (0, "") == (done.returncode, done.stderr)
+    assert not (place.folder / "imported").exists()
+
+
+def test_a_plugin_that_is_not_allowed_is_not_imported_for_having_the_name_of_the_storage(place):
+    install_wheel(
+        build_wheel(
+            place.folder / "wheels", "impostor", "1.0", {"impostor/__init__.py": MARKED}, {"sqlite": "impostor"}
+        ),
+        place.site,
+    )
+    done = place.run("migrate", AICHAT_PLUGINS_ALLOW="palaver-sqlite")
+    assert "pending  palaver-0001" in done.stdout
     assert not (place.folder / "imported").exists()
 
 

@@ -54,6 +54,45 @@ def test_doctor_finds_nothing_wrong_in_a_good_set_up(call):
     assert "nothing is wrong" == lines[-1]
 
 
+NO_SCHEMA = """\
+from contextlib import asynccontextmanager
+
+from palaver import Secret, StorageSpec, StorageUnavailable, hookimpl, setting
+import attrs
+
+
+@attrs.frozen
+class Config:
+    url: Secret = setting()
+
+
+@asynccontextmanager
+async def open_box(config, context):
+    if "down" in config.url.reveal():
+        raise StorageUnavailable("the box is shut")
+    if "odd" in config.url.reveal():
+        raise ValueError("what is this")
+    yield None
+
+
+@hookimpl
+def palaver_storages():
+    return [StorageSpec("box", ("box",), Config, open_box)]
+"""
+
+
+def test_doctor_opens_a_storage_that_has_no_schema(place):
+    place.plug_in("box", NO_SCHEMA)
+    for address, expected in (
+        ("box://here", "ok       storage        box://here opens"),
+        ("box://down", "FAILED   storage        box://down: the box is shut"),
+        ("box://odd", "FAILED   storage        box://odd: ValueError: what is this"),
+    ):
+        assert expected in place.run("doctor", AICHAT_LLM_PROVIDER="mock", AICHAT_DATABASE_URL=address).stdout
+    refused = place.run("migrate", AICHAT_DATABASE_URL="box://here")
+    assert (1, "palaver: error: box://here has no schema steps\n") == (refused.returncode, refused.stderr)
+
+
 def test_doctor_does_not_make_the_database_while_it_looks(call, place):
     result = call("doctor", AICHAT_LLM_PROVIDER="mock")
     assert "schema steps are not applied" in result.output

@@ -11,6 +11,7 @@ from palaver.domain import Call, ChatRequest, ServedBy
 from palaver.errors import DeadlineExceeded, PalaverError, ProviderError, Unsupported, UpstreamTimeout
 from palaver.pipeline.stream import OpenedStream
 from palaver.upstream.interface import Deadlines
+from palaver.upstream.watch import Watch
 
 __all__ = ["Attempt"]
 
@@ -21,6 +22,7 @@ class Attempt:
     Args:
         opened: What the provider plugin yielded; asked once for each protocol it implements.
         observe: Where observations go; ``None`` when nobody looks.
+        watch: Keeps the deadlines of its streams.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Attempt:
         deadlines: Deadlines,
         clock: Clock,
         observe: Callable[[Observation], None] | None,
+        watch: Watch | None = None,
     ) -> None:
         self._provider = opened if isinstance(opened, Provider) else None
         self._embedder = opened if isinstance(opened, Embedder) else None
@@ -37,6 +40,7 @@ class Attempt:
         self._deadlines = deadlines
         self._clock = clock
         self._observe = observe
+        self._watch = watch or Watch()
 
     async def __call__(self, call: Call[Any]) -> Any:
         left = self._deadlines.total
@@ -63,8 +67,12 @@ class Attempt:
         if isinstance(request, ChatRequest):
             if self._provider is None:
                 raise Unsupported(f"instance {self._served_by.instance!r} does not chat", param="model")
+            # What is not streamed comes all at once, when the model is done: silence until then is no sign.
+            idle = self._deadlines.idle if request.streaming else left
             source = self._provider.stream(request)
-            stream = OpenedStream(source, served_by=self._served_by, idle=self._deadlines.idle, total=left)
+            stream = OpenedStream(
+                source, served_by=self._served_by, idle=idle, total=left, first=self._deadlines.first_byte
+            )
             return await stream.open()
         if self._embedder is None:
             raise Unsupported(f"instance {self._served_by.instance!r} has no embeddings", param="model")

@@ -21,14 +21,13 @@ from palaver.events import (
     TextDelta,
     UsageReported,
 )
+from palaver.upstream.watch import Watch
 
 __all__ = ["OpenedStream"]
 
 _CONTENT = frozenset(CONTENT_EVENTS)
 #: Seconds in which a provider must return after its terminal event.
 _END_LIMIT = 1.0
-#: Seconds between two looks at the deadlines: one timer a stream that is not moved by every chunk.
-_TICK = 1.0
 
 
 class OpenedStream:
@@ -38,6 +37,8 @@ class OpenedStream:
         source: The provider's generator. From here on it is ours to close.
         idle: Seconds without content, while somebody reads, after which the vendor is given up.
         total: Seconds from now after which it is given up in any case.
+        first: Seconds until its first event, where that may take longer than *idle*.
+        watch: Keeps the deadlines; one of its own when not given.
     """
 
     __slots__ = (
@@ -52,13 +53,14 @@ class OpenedStream:
         "_idle",
         "_loop",
         "_over",
+        "_patience",
         "_since",
         "_source",
         "_stages",
         "_task",
-        "_timer",
         "_total_at",
         "_unraised",
+        "_watch",
         "attempts",
         "cached",
         "error",
@@ -75,6 +77,8 @@ class OpenedStream:
         served_by: ServedBy | None,
         idle: float,
         total: float,
+        first: float = 0.0,
+        watch: Watch | None = None,
     ) -> None:
         self._source = source
         self._stages: list[Stage] = []
@@ -87,13 +91,16 @@ class OpenedStream:
         self._unraised: BaseException | None = None
         self._loop = loop = asyncio.get_running_loop()
         self._idle = idle
+        # What counts now: a vendor that loads its model is silent for longer than one that speaks.
+        self._patience = max(idle, first)
         self._since = now = loop.time()
         self._total_at = now + total
         self._fresh = False
         self._task: asyncio.Task[Any] | None = None
         self._cancelling = 0
         self._expired: str | None = None
-        self._timer: asyncio.TimerHandle | None = loop.call_at(now + min(idle, total, _TICK), self._on_timer)
+        self._watch = watch or Watch()
+        self._watch.add(self, now + min(self._patience, total))
         self.served_by = served_by
         self.cached = False
         self.attempts = 1
@@ -108,6 +115,8 @@ class OpenedStream:
         try:
             while self.first_content_at is None and not self._over:
                 self._held.extend(await self._pull())
+                if self._patience != self._idle:
+                    self._first_event_came()
             if self.error is not None:
                 raise self.error
         except BaseException as error:
@@ -160,9 +169,7 @@ class OpenedStream:
         if self._closed:
             return
         self._closed = self._over = self._ended = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._watch.remove(self)
         try:
             await self._source.aclose()
         finally:
@@ -218,7 +225,9 @@ class OpenedStream:
             if self._finished is not None:
                 return batch
             message = (
-                f"no content for {self._idle:g} s" if self._expired == "idle" else "the answer took longer than allowed"
+                f"no content for {self._patience:g} s"
+                if self._expired == "idle"
+                else "the answer took longer than allowed"
             )
             self.error = UpstreamTimeout(message, phase=self._expired, **self._about())
         except PalaverError as error:
@@ -236,33 +245,37 @@ class OpenedStream:
             self._task = None
         return ()
 
+    def _first_event_came(self) -> None:
+        """From here on only content counts; events without any do not come here again."""
+        self._patience = self._idle
+        self._since = now = self._loop.time()
+        self._watch.add(self, min(now + self._idle, self._total_at))
+
     def _about(self) -> dict[str, Any]:
         served_by = self.served_by
         return (
             {"provider": served_by.instance, "model": served_by.model} if served_by else {"provider": "", "model": ""}
         )
 
-    def _on_timer(self) -> None:
-        now = self._loop.time()
+    def look(self, now: float) -> float:
+        """Give the vendor up when a deadline has passed; called by the watch."""
         if now >= self._total_at:
             expired = "total"
-        elif self._task is not None and not self._fresh and now >= self._since + self._idle:
+        elif self._task is not None and not self._fresh and now >= self._since + self._patience:
             expired = "idle"
         else:
             if self._task is None or self._fresh:
                 # Nobody reads now, or content came since.
                 self._since = now
-            at = min(self._since + self._idle, self._total_at, now + _TICK)
-            self._timer = self._loop.call_at(at, self._on_timer)
-            return
-        self._timer = None
+            return min(self._since + self._patience, self._total_at)
         if self._task is None:
             # The reader is busy elsewhere; it meets the deadline at its next read.
-            self._timer = self._loop.call_later(0.1, self._on_timer)
-            return
-        self._expired = expired
-        self._cancelling = self._task.cancelling()
-        self._task.cancel()
+            return now
+        if self._expired is None:
+            self._expired = expired
+            self._cancelling = self._task.cancelling()
+            self._task.cancel()
+        return self._total_at + self._idle
 
     async def _through_stages(self, batch: Sequence[StreamEvent]) -> Sequence[StreamEvent]:
         try:

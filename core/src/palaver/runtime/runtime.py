@@ -320,7 +320,9 @@ class Runtime:
                 )
             )
         middlewares.extend(self._target_middlewares)
-        return chain(middlewares, Attempt(opened, served_by, self._deadlines(), self.clock, observe))
+        return chain(
+            middlewares, Attempt(opened, served_by, self._deadlines(), self.clock, observe, self.connections.watch)
+        )
 
     def _deadlines(self) -> Deadlines:
         llm = self.config.llm

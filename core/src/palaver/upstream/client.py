@@ -24,6 +24,7 @@ from palaver.upstream.answer import HttpAnswer
 from palaver.upstream.failures import error_for
 from palaver.upstream.interface import AnswerKind, Deadlines, Failures, HttpFailure
 from palaver.upstream.network_errors import NETWORK_ERRORS, malformed, opening_error, reading_error
+from palaver.upstream.watch import Watch
 
 __all__ = ["HttpUpstream"]
 
@@ -54,6 +55,7 @@ class HttpUpstream:
     Args:
         drain: Takes a response that was read as far as its reader cares, to end it in the background.
         now: Wall time as POSIX seconds.
+        watch: Keeps the deadline to the first byte.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class HttpUpstream:
         deadlines: Deadlines,
         now: Callable[[], float],
         drain: Callable[[ClientResponse], None],
+        watch: Watch,
     ) -> None:
         base = URL(base_url)
         if base.scheme not in ("http", "https") or not base.host:
@@ -81,7 +84,8 @@ class HttpUpstream:
         self.deadlines = deadlines
         self._now = now
         self._drain = drain
-        self._timeout = ClientTimeout(total=None, connect=deadlines.connect)
+        self._watch = watch
+        self._timeout = ClientTimeout(total=None, sock_connect=deadlines.connect)
         self._urls: dict[str, URL] = {}
         self._headers = {kind: _headers(headers, kind) for kind in AnswerKind}
 
@@ -123,7 +127,7 @@ class HttpUpstream:
         limit = self.deadlines.first_byte if streamed else self.deadlines.total
         response: ClientResponse | None = None
         try:
-            async with asyncio.timeout(limit):
+            with self._watch.limit(limit):
                 response = await self._session.request(
                     "GET" if data is None else "POST",
                     url,

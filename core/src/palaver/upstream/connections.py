@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from palaver.clock import Clock, SystemClock
 from palaver.upstream.failures import error_for
 from palaver.upstream.interface import Deadlines, Failures, Upstream
+from palaver.upstream.watch import Watch
 
 if TYPE_CHECKING:
     import ssl
@@ -37,6 +38,8 @@ class Connections:
         self._session: ClientSession | None = None
         self._draining: set[asyncio.Task[None]] = set()
         self._closed = False
+        #: Keeps the deadlines of everything that waits for a vendor.
+        self.watch = Watch()
 
     @asynccontextmanager
     async def open_upstream(
@@ -60,6 +63,7 @@ class Connections:
             deadlines=deadlines or Deadlines(),
             now=lambda: self._clock.now().timestamp(),
             drain=self._drain,
+            watch=self.watch,
         )
 
     def session(self) -> "ClientSession":
@@ -97,6 +101,7 @@ class Connections:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+        self.watch.close()
 
     def _drain(self, response: "ClientResponse") -> None:
         """Read the little that is left of a finished answer in the background, so its connection can be kept."""

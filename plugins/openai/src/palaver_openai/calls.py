@@ -14,6 +14,8 @@ __all__ = ["Calls"]
 
 #: What a call has in every vendor's answer; anything else is kept beside it.
 _KNOWN = frozenset({"index", "id", "type", "function"})
+#: Longest call id that OpenAI takes back; ours, with a UUID in it, would be one character over.
+_ID_CAP = 40
 
 
 class _Call:
@@ -121,7 +123,7 @@ class Calls:
             self._ids = set(self._taken())
         chosen = vendor_id
         while chosen is None or chosen in self._ids:
-            chosen = self._new_id("call")
+            chosen = self._new_id("call")[:_ID_CAP]
         self._ids.add(chosen)
         return chosen
 

@@ -18,6 +18,7 @@ from palaver import (
     RateLimited,
     UnknownUpstreamModel,
     UpstreamFailed,
+    UpstreamInterrupted,
     UpstreamTimeout,
     build_error,
     error_for,
@@ -57,6 +58,10 @@ _WORDS: Mapping[str, type[ProviderError]] = {
     "server_overloaded": Overloaded,
     "service_unavailable": Overloaded,
     "capacity_exceeded": Overloaded,
+    # What another Palaver says, where it differs: a failure keeps its class through a chain of servers.
+    "content_refused": ContentRefused,
+    "upstream_interrupted": UpstreamInterrupted,
+    "upstream_timeout": UpstreamTimeout,
 }
 
 #: Broad words, which count only where no status says more: inside a stream.

@@ -8,19 +8,23 @@ from typing import Any
 
 import attrs
 import click
-from palaver import PalaverError
+from palaver import PalaverError, PluginContext, StorageSpec
 from palaver.assembly import Assembly, PluginState
 from palaver.config import ConfigInvalid, Loaded
 from palaver.config.masking import show_url
 from palaver.runtime import Runtime
+from palaver.upstream.connections import Connections
 
 from palaver_server.cli.inspection import plugin_problems
 from palaver_server.cli.loaded import config_flags, find_plugins, load_config
 from palaver_server.cli.output import printable
-from palaver_server.cli.schema import SchemaTrouble, migrations_of
+from palaver_server.cli.storage import StorageTrouble, configured_storage
 from palaver_server.cli.trouble import wording
 
 __all__ = ["doctor"]
+
+#: Seconds that a storage may take to open.
+_OPEN_LIMIT = 15
 
 
 class Verdict(StrEnum):
@@ -142,27 +146,36 @@ async def _open_instances(loaded: Loaded, assembly: Assembly) -> tuple[list[Any]
 def _storage(loaded: Loaded, assembly: Assembly) -> Iterator[Finding]:
     where = show_url(loaded.config.storage.url.reveal())
     try:
-        migrations = migrations_of(loaded, assembly)
-    except SchemaTrouble as error:
-        if error.known:
-            return  # a finding of the configuration already
-        yield Finding(Verdict.FAILED, "storage", str(error))
-        return
-    if migrations is None:
-        yield Finding(Verdict.OK, "storage", f"{where}, which has no schema steps")
-        return
+        spec, config = configured_storage(loaded, assembly)
+    except StorageTrouble:
+        return  # a finding of the configuration already
     try:
-        steps = migrations.status()
+        if spec.migrations is None:
+            # Without a schema, nothing is changed by opening it.
+            asyncio.run(_open_storage(spec, config))
+            yield Finding(Verdict.OK, "storage", f"{where} opens")
+            return
+        steps = spec.migrations(config).status()
     except PalaverError as error:
         yield Finding(Verdict.FAILED, "storage", f"{where}: {error}")
-        return
+    except TimeoutError:
+        yield Finding(Verdict.FAILED, "storage", f"{where}: does not open within {_OPEN_LIMIT} s")
     except Exception as error:
         said, traceback = wording(error, loaded)
         yield Finding(Verdict.FAILED, "storage", f"{where}: {said}", traceback)
-        return
-    pending = [name for name, applied in steps if not applied]
-    if pending:
-        text = f"{where}: {len(pending)} of {len(steps)} schema steps are not applied; serve and migrate up apply them"
     else:
-        text = f"{where}: all {len(steps)} schema steps are applied"
-    yield Finding(Verdict.OK, "storage", text)
+        pending = sum(not applied for _, applied in steps)
+        state = f"{pending} of {len(steps)} schema steps are not applied; serve and migrate up apply them"
+        yield Finding(
+            Verdict.OK, "storage", f"{where}: {state if pending else f'all {len(steps)} schema steps are applied'}"
+        )
+
+
+async def _open_storage(spec: StorageSpec[Any], config: Any) -> None:
+    connections = Connections()
+    try:
+        async with asyncio.timeout(_OPEN_LIMIT):
+            async with spec.open(config, PluginContext("doctor", connections.open_upstream)):
+                pass
+    finally:
+        await connections.aclose()

@@ -10,7 +10,7 @@ from palaver.config.masking import show_url
 from palaver_server.cli.defaults import UsualGroup
 from palaver_server.cli.loaded import config_flags, load_config
 from palaver_server.cli.output import columns, fail, note, printable
-from palaver_server.cli.schema import SchemaTrouble, find_storage, migrations_of
+from palaver_server.cli.storage import StorageTrouble, configured_storage, find_storage
 from palaver_server.cli.trouble import wording
 
 __all__ = ["migrate"]
@@ -73,12 +73,12 @@ def _open(**where: Any) -> tuple[Loaded, Migrations]:
             fail(str(problem))
         note(f"warning: {problem}")
     try:
-        steps = migrations_of(loaded, find_storage(loaded))
-    except SchemaTrouble as error:
+        spec, config = configured_storage(loaded, find_storage(loaded))
+    except StorageTrouble as error:
         fail(str(error))
-    if steps is None:
+    if (make := spec.migrations) is None:
         fail(f"{show_url(loaded.config.storage.url.reveal())} has no schema steps")
-    return loaded, steps
+    return loaded, _run(loaded, lambda: make(config))
 
 
 def _run(loaded: Loaded, action: Any) -> Any:

@@ -64,6 +64,8 @@ def serve(config: str | None, env_only: bool, env_file: str | None, **given: Any
             flags[paths[flag]] = (flag, value)
     loaded = load_config(config, env_only, env_file, flags)
     required(loaded)
+    if (user := loaded.config.server.dev_user) is not None:
+        note(f"warning: everybody without credentials is the user {user!r}: for development only")
     assembly = find_plugins(loaded)
     _print([("palaver", version("palaver-server")), *_plugins(assembly)])
     sys.exit(_run(loaded, assembly))
@@ -148,7 +150,6 @@ def _identity(server: ServerConfig) -> str:
     if server.trusted_peers:
         ways.append(f"X-User-ID from {', '.join(server.trusted_peers)}")
     if server.dev_user is not None:
-        note(f"warning: everybody without credentials is the user {server.dev_user!r}: for development only")
         ways.append(f"everybody else is {server.dev_user!r}")
     return "; ".join(ways)
 
