@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from palaver import (
+    FinishReason,
     Message,
     NotFound,
+    ResponseFinished,
     Role,
     RunEvent,
     RunFinished,
@@ -277,6 +279,30 @@ async def test_unstored_text_is_capped_and_then_the_run_gives_up(chat_kit):
         await chat.clock.advance(30.0)
         end = chat_kit.end_of(await chat.read(started.run_id))
         assert (RunStatus.FAILED, False, "storage_unavailable") == (end.status, end.stored, end.error["code"])
+
+
+async def test_one_event_beyond_the_cap_is_no_reason_to_give_up_while_storage_works(chat_kit):
+    async with chat_kit.open(unflushed_bytes=10_000) as chat:
+        started = await chat.send()
+        chat.vendor.say("x" * 50_000)
+        chat.vendor.finish()
+        end = chat_kit.end_of(await chat.read(started.run_id))
+        assert (RunStatus.DONE, True, None) == (end.status, end.stored, end.error)
+
+
+async def test_a_run_that_gives_up_with_its_last_event_still_ends_itself(chat_kit):
+    async with chat_kit.open(unflushed_bytes=10_000) as chat:
+        started = await chat.send()
+        chat.storage.failing = StorageUnavailable("away")
+        chat.vendor.say("x" * 3000)
+        await settle(20)
+        chat.vendor.send(TextDelta("x" * 20_000), ResponseFinished(FinishReason.STOP))
+        await settle(20)
+        chat.storage.failing = None
+        await chat.clock.advance(30.0)
+        end = chat_kit.end_of(await chat.read(started.run_id))
+        assert (RunStatus.FAILED, True, "storage_unavailable") == (end.status, end.stored, end.error["code"])
+        await chat.answer("and now?", "fine")
 
 
 async def test_a_full_disk_is_told_at_once(chat, chat_kit):

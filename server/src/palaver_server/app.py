@@ -36,7 +36,7 @@ def create_app(
     # Our own handlers check the limit before they read; this holds for those of plugins.
     app = web.Application(client_max_size=runtime.config.limits.body)
     state = app[STATE] = ServerState(runtime, service, authenticators=authenticators, log=log)
-    runtime.add_observer(state.metrics)
+    runtime.add_observer(state.metrics, attempts=False)
     add_routes(app, state, routes)
     app.cleanup_ctx.append(_attended)
     return app

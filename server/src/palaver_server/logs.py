@@ -55,6 +55,7 @@ def configure_logging(
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
     )
     handler.setFormatter(_Masking(formatter, secrets))
+    handler.addFilter(_without_request_bytes)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -64,6 +65,17 @@ def configure_logging(
         cache_logger_on_first_use=True,
     )
     return RequestLog(out, json=config.json) if level <= logging.INFO else None
+
+
+def _without_request_bytes(record: logging.LogRecord) -> bool:
+    """Cut what aiohttp logs of a request that it cannot read: it quotes the bytes, prompts and keys among them."""
+    error = record.exc_info[1] if record.exc_info else None
+    # By name: to import aiohttp is not this module's business, and whoever raised this has done it.
+    if error is not None and type(error).__module__ == "aiohttp.http_exceptions":
+        record.exc_info = record.exc_text = None
+        record.msg, record.args = "a request could not be read: %s", (type(error).__name__,)
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
 
 
 class _Masking(logging.Formatter):

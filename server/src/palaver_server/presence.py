@@ -30,11 +30,9 @@ class Stay:
     __slots__ = ("_presence", "begin_at", "events", "request", "stateless", "stopped", "task")
 
     def __init__(self, presence: "Presence", request: web.Request, stateless: bool) -> None:
-        task = asyncio.current_task()
-        assert task is not None
         self._presence = presence
         self.request = request
-        self.task: asyncio.Task[Any] = task
+        self.task: asyncio.Task[Any] = request.task
         self.stateless = stateless
         self.stopped: PalaverError | None = None
         #: The answer's event stream, begun or not.

@@ -148,6 +148,9 @@ class ActiveRun:
         if self._stop is None:
             try:
                 await self._run_legs()
+                if self._stop is not None:
+                    # Stopped from within, and nothing awaited since: the cancellation is still under way.
+                    await asyncio.sleep(0)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is not None:

@@ -93,10 +93,10 @@ class Journal:
             self._start()
         if unsaved < self._behind:
             return None
-        if unsaved >= self._cap:
-            self._on_full()
-            return None
         if self._failing:
+            # A storage that works is waited for, however much one event brings.
+            if unsaved >= self._cap:
+                self._on_full()
             return None
         if self._room is None:
             self._room = asyncio.get_running_loop().create_future()

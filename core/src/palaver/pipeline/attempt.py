@@ -40,7 +40,7 @@ class Attempt:
         self._deadlines = deadlines
         self._clock = clock
         self._observe = observe
-        self._watch = watch or Watch()
+        self._watch = watch
 
     async def __call__(self, call: Call[Any]) -> Any:
         left = self._deadlines.total
@@ -71,7 +71,12 @@ class Attempt:
             idle = self._deadlines.idle if request.streaming else left
             source = self._provider.stream(request)
             stream = OpenedStream(
-                source, served_by=self._served_by, idle=idle, total=left, first=self._deadlines.first_byte
+                source,
+                served_by=self._served_by,
+                idle=idle,
+                total=left,
+                first=self._deadlines.first_byte,
+                watch=self._watch,
             )
             return await stream.open()
         if self._embedder is None:

@@ -89,7 +89,8 @@ class OpenedStream:
         self._ended = False  # everything has been handed out
         self._closed = False
         self._unraised: BaseException | None = None
-        self._loop = loop = asyncio.get_running_loop()
+        self._watch = watch or Watch()
+        self._loop = loop = self._watch.loop
         self._idle = idle
         # What counts now: a vendor that loads its model is silent for longer than one that speaks.
         self._patience = max(idle, first)
@@ -99,7 +100,6 @@ class OpenedStream:
         self._task: asyncio.Task[Any] | None = None
         self._cancelling = 0
         self._expired: str | None = None
-        self._watch = watch or Watch()
         self._watch.add(self, now + min(self._patience, total))
         self.served_by = served_by
         self.cached = False

@@ -5,7 +5,7 @@ Programs and the server open a ``Runtime`` from a configuration and an assembly,
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -59,6 +59,7 @@ class Runtime:
         self._environment = environment
         self._storage: Storage | None = None
         self._observers: list[Observer] = []
+        self._attempt_observers: list[Observer] = []
         self._call_middlewares: list[Middleware] = []
         self._target_middlewares: list[Middleware] = []
         self._snapshot = Snapshot({}, {}, plan_routes(config, {}, {}), (), self._deadline)
@@ -129,7 +130,7 @@ class Runtime:
         started = self.clock.monotonic()
         if not self._observers:
             return await self._snapshot.call(call)
-        opened_at = asyncio.get_running_loop().time()
+        opened_at = self.connections.watch().loop.time()
         try:
             result = await self._snapshot.call(call)
         except BaseException as error:
@@ -209,17 +210,18 @@ class Runtime:
 
     # --- observers ---------------------------------------------------------------------------------
 
-    def add_observer(self, observer: Observer) -> None:
-        """Let *observer* look on from now."""
+    def add_observer(self, observer: Observer, *, attempts: bool = True) -> None:
+        """Let *observer* look on from now; one that does not care for single *attempts* saves every call a little."""
         self._observers.append(observer)
+        if attempts:
+            self._attempt_observers.append(observer)
 
     def observe(self, observation: Observation) -> None:
         """Tell every observer; one that fails is logged and the others still hear it."""
-        for observer in self._observers:
-            try:
-                observer.observe(observation)
-            except Exception:
-                logger.exception("observer %s failed", type(observer).__qualname__)
+        _tell(self._observers, observation)
+
+    def _observe_attempt(self, observation: Observation) -> None:
+        _tell(self._attempt_observers, observation)
 
     # --- changes while running ---------------------------------------------------------------------
 
@@ -299,7 +301,7 @@ class Runtime:
 
     def _build_target(self, opened: object, served_by: ServedBy) -> CallNext:
         resilience = self.config.resilience
-        observe = self.observe if self._observers else None
+        observe = self._observe_attempt if self._attempt_observers else None
         middlewares: list[Middleware] = []
         if resilience.attempts > 1:
             middlewares.append(
@@ -321,7 +323,7 @@ class Runtime:
             )
         middlewares.extend(self._target_middlewares)
         return chain(
-            middlewares, Attempt(opened, served_by, self._deadlines(), self.clock, observe, self.connections.watch)
+            middlewares, Attempt(opened, served_by, self._deadlines(), self.clock, observe, self.connections.watch())
         )
 
     def _deadlines(self) -> Deadlines:
@@ -364,7 +366,7 @@ class Runtime:
                 )
             except NotConfigured:
                 continue
-            self._observers.append(await stack.enter_async_context(observer_spec.open(config, self._context(name))))
+            self.add_observer(await stack.enter_async_context(observer_spec.open(config, self._context(name))))
         if self.config.resilience.principal_requests_per_minute > 0:
             limit = PrincipalLimit(self.clock, per_minute=self.config.resilience.principal_requests_per_minute)
             self._call_middlewares.append(limit)
@@ -384,6 +386,14 @@ class Runtime:
     async def _retire_all(self) -> None:
         instances = {*self._snapshot.instances.values(), *self._retiring}
         await asyncio.gather(*(instance.retire(0.0) for instance in instances))
+
+
+def _tell(observers: Sequence[Observer], observation: Observation) -> None:
+    for observer in observers:
+        try:
+            observer.observe(observation)
+        except Exception:
+            logger.exception("observer %s failed", type(observer).__qualname__)
 
 
 def _named(item: Any, path: str) -> tuple[str, Mapping[str, Any]]:

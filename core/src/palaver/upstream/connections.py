@@ -38,8 +38,7 @@ class Connections:
         self._session: ClientSession | None = None
         self._draining: set[asyncio.Task[None]] = set()
         self._closed = False
-        #: Keeps the deadlines of everything that waits for a vendor.
-        self.watch = Watch()
+        self._watch: Watch | None = None
 
     @asynccontextmanager
     async def open_upstream(
@@ -63,7 +62,7 @@ class Connections:
             deadlines=deadlines or Deadlines(),
             now=lambda: self._clock.now().timestamp(),
             drain=self._drain,
-            watch=self.watch,
+            watch=self.watch(),
         )
 
     def session(self) -> "ClientSession":
@@ -91,6 +90,12 @@ class Connections:
             )
         return self._session
 
+    def watch(self) -> Watch:
+        """Give what keeps the deadlines of everything that waits for a vendor."""
+        if self._watch is None:
+            self._watch = Watch()
+        return self._watch
+
     async def aclose(self) -> None:
         """Close every connection. Safe to call twice."""
         self._closed = True
@@ -101,7 +106,8 @@ class Connections:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
-        self.watch.close()
+        if self._watch is not None:
+            self._watch.close()
 
     def _drain(self, response: "ClientResponse") -> None:
         """Read the little that is left of a finished answer in the background, so its connection can be kept."""

@@ -24,11 +24,12 @@ class Watched(Protocol):
 
 
 class Watch:
-    """Looks after waits of one event loop, from ``add`` to ``remove``."""
+    """Looks after waits of one event loop, from ``add`` to ``remove``; make it inside that loop."""
 
     def __init__(self) -> None:
         self._watched: set[Watched] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        #: The loop of everything that is watched; asking for the running one is a system call before Python 3.12.
+        self.loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0.0
 
@@ -36,8 +37,7 @@ class Watch:
         """Look after *watched*, first at loop time *at*."""
         self._watched.add(watched)
         if self._timer is None:
-            self._loop = loop = asyncio.get_running_loop()
-            self._set(min(at, loop.time() + _LONGEST))
+            self._set(min(at, self.loop.time() + _LONGEST))
         elif at < self._next:
             self._timer.cancel()
             self._set(at)
@@ -58,14 +58,12 @@ class Watch:
             self._timer = None
 
     def _set(self, at: float) -> None:
-        assert self._loop is not None
         self._next = at
-        self._timer = self._loop.call_at(at, self._round)
+        self._timer = self.loop.call_at(at, self._round)
 
     def _round(self) -> None:
-        assert self._loop is not None
         self._timer = None
-        now = self._loop.time()
+        now = self.loop.time()
         earliest = now + _LONGEST
         for watched in tuple(self._watched):
             earliest = min(earliest, watched.look(now))
@@ -87,7 +85,7 @@ class Limit:
         self._struck = False
 
     def __enter__(self) -> "Limit":
-        loop = asyncio.get_running_loop()
+        loop = self._watch.loop
         self._task = asyncio.current_task(loop)
         self._at = loop.time() + self._seconds
         self._watch.add(self, self._at)

@@ -72,7 +72,7 @@ async def _stream(
 ) -> web.StreamResponse:
     events = stay.events = EventStream(visit.headers, keepalive=state.keepalive)
     # Until then a failure is a plain answer with its own status; after it the 200 stands and errors are in-band.
-    stay.begin_at = asyncio.get_running_loop().time() + state.keepalive
+    stay.begin_at = stay.task.get_loop().time() + state.keepalive
     try:
         stream = await state.runtime.stream(call)
         try:
