@@ -628,3 +628,27 @@ def test_a_document_that_is_an_error_is_one():
 def test_a_chunk_with_a_whole_message_beside_its_delta_is_not_read_twice():
     choice = {"index": 0, "delta": {"content": "b"}, "message": {"content": "ab"}, "finish_reason": "stop"}
     assert "ab" == fold(text("a"), Frame(orjson.dumps({"choices": [choice]}))).message.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"usage": None},
+        {"usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+        {"system_fingerprint": "fp_1", "service_tier": "default"},
+        {"model": None, "id": None},
+    ],
+)
+def test_a_whole_answer_of_text_maps_the_same_on_the_short_way_and_on_the_long_one(change):
+    message = {"role": "assistant", "content": "hello", "refusal": None, "annotations": []}
+    choice = {"index": 0, "message": message, "finish_reason": "length", "logprobs": None}
+    document = {"id": "c1", "object": "chat.completion", "created": 7, "model": "m", "choices": [choice], **change}
+
+    def mapped(document):
+        mapper = Mapper(new_id=str, whole=True)
+        frames = [Frame(orjson.dumps(document))]
+        return [*mapper.feed(frames), *mapper.finish()]
+
+    # A field that no short way knows, with nothing in it, sends the same answer down the long one.
+    assert mapped(document) == mapped({**document, "choices": [{**choice, "stop_reason": None}]})

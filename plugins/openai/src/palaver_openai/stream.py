@@ -58,6 +58,10 @@ _PLAIN = frozenset({"role", "content", "refusal", "annotations", "tool_calls"})
 _PINGS = frozenset({b"", b"ping", b"PING", b"keepalive", b"keep-alive", b"heartbeat", b"null"})
 _PING_EVENTS = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
 _NO_IDS: frozenset[str] = frozenset()
+#: What a whole answer of nothing but text is made of; anything else takes the long way.
+_PLAIN_CHOICE = frozenset({"index", "message", "finish_reason", "logprobs"})
+_PLAIN_MESSAGE = frozenset({"role", "content", "refusal", "annotations"})
+_PLAIN_FINISH = frozenset({"stop", "length"})
 
 
 class Around:
@@ -160,6 +164,8 @@ class Mapper:
                     if word in _PINGS or frame.event in _PING_EVENTS:
                         continue
                 chunk = frame.json()
+                if self._whole and self._plain_document(chunk, out):
+                    continue
                 text = self._plain_text(chunk)
                 if text:
                     around.learn(data, text)
@@ -176,6 +182,34 @@ class Mapper:
                 self.over = True
                 self._error = error
         return out
+
+    def _plain_document(self, document: Any, out: list[StreamEvent]) -> bool:
+        """Map a whole answer of nothing but text, which most are, in one go; tells whether it was one."""
+        try:
+            (choice,) = document["choices"]
+            message = choice["message"]
+            text = message["content"]
+            finish = choice["finish_reason"]
+            if not (
+                text.__class__ is str
+                and text
+                and finish in _PLAIN_FINISH
+                and choice.keys() <= _PLAIN_CHOICE
+                and message.keys() <= _PLAIN_MESSAGE
+                and not (choice.get("index") or choice.get("logprobs") or message.get("refusal"))
+                and not (message.get("annotations") or document.get("error"))
+                and document.get("object") != "error"
+            ):
+                return False
+        except (KeyError, TypeError, ValueError):
+            return False
+        self._start(document, out)
+        out.append(TextDelta(text))
+        if (usage := read_usage(document.get("usage"))) is not None:
+            out.append(UsageReported(usage))
+        out.append(ResponseFinished(FINISH_REASONS[finish], finish))
+        self.over = self._ended = True
+        return True
 
     def _plain_text(self, chunk: Any) -> str | None:
         """Give the text of ``{"choices": [{"delta": {"content": "…"}}]}`` when nothing else in the chunk is new."""
