@@ -209,11 +209,11 @@ async def test_stop_closes_the_upstream_and_keeps_what_came(start: Any) -> None:
         assert 404 == (await server.json("POST", "/v1/chat/stop", {"stream_id": info["stream_id"]}, headers=BOB))[0]
 
 
-async def test_a_busy_session_is_409(start: Any) -> None:
+async def test_a_busy_session_is_409_and_names_the_run_in_the_way(start: Any) -> None:
     async with start(FakeProvider([(TextDelta("a"),), STALL])) as server:
-        await send(server, session_id="s")
+        info = await send(server, session_id="s")
         status, answer = await server.json("POST", "/v1/chat/send", {"message": "again", "session_id": "s"})
-        assert (409, "session_busy") == (status, answer["code"])
+        assert (409, "session_busy", info["stream_id"]) == (status, answer["code"], answer["run_id"])
 
 
 async def test_an_idempotency_key_attaches_to_the_first_send(server: Any) -> None:

@@ -377,6 +377,25 @@ async def test_deleting_a_session_stops_its_run_first(chat, chat_kit):
         await chat.service.get_session(chat.ann, "s1")
 
 
+async def test_what_was_deleted_is_told_by_no_stream(chat):
+    kept = await chat.answer("q", "kept", session_id="kept")
+    deleted = await chat.answer("q", "deleted", session_id="deleted")
+    await chat.service.delete_session(chat.ann, "deleted")
+    with pytest.raises(NotFound):
+        await chat.service.watch(chat.ann, deleted.run_id)
+    with pytest.raises(NotFound):
+        await chat.service.get_run(chat.ann, deleted.run_id)
+    assert RunStatus.DONE is (await chat.service.get_run(chat.ann, kept.run_id)).status
+
+
+async def test_what_was_cleared_is_told_by_no_stream_but_its_end_is(chat, chat_kit):
+    cleared = await chat.answer("q", "cleared")
+    await chat.service.clear_session(chat.ann, "s1")
+    events = await chat.read(cleared.run_id)
+    assert "" == chat_kit.text_of(events)
+    assert RunStatus.DONE is chat_kit.end_of(events).status
+
+
 async def test_a_draining_server_takes_no_new_work(chat):
     await chat.service.drain(0.0)
     with pytest.raises(ShuttingDown):

@@ -29,6 +29,8 @@ REQUEST_ID = istr("X-Request-ID")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 #: nginx's word for a client that left before its answer; only for metrics and the log.
 _GONE = 499
+#: What answers call this server; versions are nobody's business.
+_SERVER = "palaver"
 
 
 def admit(state: ServerState, surface: Surface, template: str, access: Access, handler: Handler) -> Handler:
@@ -42,7 +44,7 @@ def admit(state: ServerState, surface: Surface, template: str, access: Access, h
         headers = request.headers
         given = headers.get(REQUEST_ID)
         request_id = given if given is not None and _REQUEST_ID.fullmatch(given) else new_id("req")
-        carried: dict[str, str] = {REQUEST_ID: request_id}
+        carried: dict[str, str] = {REQUEST_ID: request_id, hdrs.SERVER: _SERVER}
         if cors.enabled:
             carried.update(cors.headers(headers.get(hdrs.ORIGIN)))
         visit = request[VISIT] = Visit(request_id, carried)

@@ -79,6 +79,8 @@ class Failure:
     param: str | None = None
     #: More about it, where the message is a text that clients compare.
     detail: str | None = None
+    #: The run that stands in the way: watch it or stop it.
+    run_id: str | None = None
     #: Further headers of the answer.
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
@@ -106,6 +108,7 @@ def failure_of(error: BaseException) -> Failure:
         retry_after,
         getattr(error, "param", None),
         getattr(error, "detail", None),
+        getattr(error, "run_id", None),
         headers,
     )
 
@@ -140,6 +143,8 @@ def chat_error(failure: Failure, request_id: str, **more: Any) -> bytes:
     }
     if failure.detail is not None:
         shape["detail"] = failure.detail
+    if failure.run_id is not None:
+        shape["run_id"] = failure.run_id
     return orjson.dumps(shape)
 
 

@@ -76,6 +76,13 @@ class Runs:
         """Find the run that is generating in the session."""
         return self._by_session.get((owner, session_id))
 
+    def forget(self, owner: Owner, session_id: SessionId) -> None:
+        """Drop the session's finished runs from memory: what was deleted must not be told by a stream again."""
+        for run_id, active in list(self._finished.items()):
+            if active.run.owner == owner and active.run.session_id == session_id:
+                del self._finished[run_id]
+                self._finished_bytes -= active.log.size
+
     async def drain(self, seconds: float, *, grace: float = 10.0) -> None:
         """Let runs end by themselves for *seconds*, then interrupt the rest and give them *grace* to be stored."""
         if seconds > 0:

@@ -57,6 +57,17 @@ class ChatService(Sessions):
             await active.wait()
         if isinstance(await self._host.storage.write(DeleteSession(principal.owner, key)), Missing):
             raise no_session()
+        self.runs.forget(principal.owner, key)
+
+    async def clear_session(self, principal: Principal, session_id: str) -> None:
+        """Delete a session's messages, and what its streams would tell of them; keep the session.
+
+        Raises:
+            NotFound: unknown or foreign.
+            SessionBusy: an answer is being generated.
+        """
+        await super().clear_session(principal, session_id)
+        self.runs.forget(principal.owner, known_form(session_id))
 
     async def send(self, principal: Principal, send: Send) -> Started:
         """Store what the user said and begin to answer; ``Sender.send`` lists what it raises."""

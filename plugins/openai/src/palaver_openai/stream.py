@@ -29,6 +29,7 @@ from palaver_openai import failures
 from palaver_openai.calls import Calls
 from palaver_openai.finish import FINISH_ERRORS, FINISH_REASONS
 from palaver_openai.media import AudioPieces, read_image
+from palaver_openai.plain import plain_answer
 from palaver_openai.reasoning import Reasoning
 from palaver_openai.usage import read_usage
 
@@ -58,10 +59,6 @@ _PLAIN = frozenset({"role", "content", "refusal", "annotations", "tool_calls"})
 _PINGS = frozenset({b"", b"ping", b"PING", b"keepalive", b"keep-alive", b"heartbeat", b"null"})
 _PING_EVENTS = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
 _NO_IDS: frozenset[str] = frozenset()
-#: What a whole answer of nothing but text is made of; anything else takes the long way.
-_PLAIN_CHOICE = frozenset({"index", "message", "finish_reason", "logprobs"})
-_PLAIN_MESSAGE = frozenset({"role", "content", "refusal", "annotations"})
-_PLAIN_FINISH = frozenset({"stop", "length"})
 
 
 class Around:
@@ -185,24 +182,9 @@ class Mapper:
 
     def _plain_document(self, document: Any, out: list[StreamEvent]) -> bool:
         """Map a whole answer of nothing but text, which most are, in one go; tells whether it was one."""
-        try:
-            (choice,) = document["choices"]
-            message = choice["message"]
-            text = message["content"]
-            finish = choice["finish_reason"]
-            if not (
-                text.__class__ is str
-                and text
-                and finish in _PLAIN_FINISH
-                and choice.keys() <= _PLAIN_CHOICE
-                and message.keys() <= _PLAIN_MESSAGE
-                and not (choice.get("index") or choice.get("logprobs") or message.get("refusal"))
-                and not (message.get("annotations") or document.get("error"))
-                and document.get("object") != "error"
-            ):
-                return False
-        except (KeyError, TypeError, ValueError):
+        if (plain := plain_answer(document)) is None:
             return False
+        text, finish = plain
         self._start(document, out)
         out.append(TextDelta(text))
         if (usage := read_usage(document.get("usage"))) is not None:

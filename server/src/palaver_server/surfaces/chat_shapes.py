@@ -11,6 +11,7 @@ import orjson
 from palaver.codec import write_time
 from palaver.domain import (
     Attachment,
+    FinishReason,
     Page,
     Role,
     Run,
@@ -24,6 +25,7 @@ from palaver.domain import (
 )
 from palaver.events import (
     ApprovalAsked,
+    LegEnded,
     RefusalDelta,
     RunEnded,
     RunEvent,
@@ -39,6 +41,8 @@ from palaver_server.sse import frame
 __all__ = ["StreamWriter", "answer_object", "message_object", "pagination", "run_object", "session_object"]
 
 _EVENT = b"message"
+#: Ends that need no word: anything else (cut off, withheld, unknown) is told.
+_PLAIN_ENDS = frozenset({None, FinishReason.STOP, FinishReason.TOOL_CALLS})
 
 
 def session_object(session: Session) -> dict[str, Any]:
@@ -73,6 +77,7 @@ def message_object(stored: StoredMessage) -> dict[str, Any]:
         shape["approval_request"] = {"request_id": stored.approval_id, "tool_calls": calls}
     if stored.status.value != "complete":
         shape["status"] = stored.status.value
+    shape.update(_finish(stored.finish_reason))
     if message.role is Role.ASSISTANT and stored.served_by is not None:
         shape["model"] = stored.served_by.model
     return shape
@@ -95,6 +100,8 @@ def answer_object(session_id: str, messages: Sequence[StoredMessage], run: Run) 
         message["tool_executions"] = executions
     if run.status not in (RunStatus.DONE, RunStatus.AWAITING_APPROVAL):
         message["status"] = run.status.value
+    elif spoken:
+        message.update(_finish(spoken[-1].finish_reason))
     shape: dict[str, Any] = {"message": message, "session_id": session_id, "stream_id": run.id}
     approval = next((stored.approval_id for stored in messages if stored.approval_id is not None), None)
     if approval is not None:
@@ -146,6 +153,7 @@ class StreamWriter:
 
     def __init__(self, run_id: str, session_id: str) -> None:
         self._run_id = run_id
+        self._finish: FinishReason | None = None
         self._session = orjson.dumps(session_id)
         self._text = b'event: message\ndata: {"type":"message","content":'
         self._tail = b',"session_id":' + self._session + b"}\n\n"
@@ -196,6 +204,9 @@ class StreamWriter:
                     "tool_calls": [_call_object(call) for call in approval.calls],
                     "request_id": approval.id,
                 }
+            case LegEnded(finish_reason):
+                self._finish = finish_reason
+                return None
             case RunEnded():
                 return self._end(fact, session_id)
             case _:
@@ -205,7 +216,7 @@ class StreamWriter:
         more: dict[str, Any] = {} if ended.stored else {"stored": False}
         match ended.status:
             case RunStatus.DONE | RunStatus.AWAITING_APPROVAL:
-                return {"type": "done", "session_id": session_id, "done": True, **more}
+                return {"type": "done", "session_id": session_id, "done": True, **_finish(self._finish), **more}
             case RunStatus.CANCELLED:
                 return {"type": "done", "session_id": session_id, "done": True, "status": "cancelled", **more}
             case status:
@@ -232,6 +243,10 @@ def _interrupted(status: RunStatus) -> dict[str, Any]:
 def _text(events: Sequence[StreamEvent]) -> str:
     pieces: Iterator[str] = (event.text for event in events if isinstance(event, TextDelta | RefusalDelta))
     return "".join(pieces)
+
+
+def _finish(reason: FinishReason | None) -> dict[str, Any]:
+    return {} if reason in _PLAIN_ENDS else {"finish_reason": str(reason)}
 
 
 def _content(stored: StoredMessage) -> str:
