@@ -26,6 +26,7 @@ from palaver import (
 )
 
 from palaver_openai import failures
+from palaver_openai.around import Around
 from palaver_openai.calls import Calls
 from palaver_openai.finish import FINISH_ERRORS, FINISH_REASONS
 from palaver_openai.media import AudioPieces, read_image
@@ -61,35 +62,6 @@ _PING_EVENTS = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
 _NO_IDS: frozenset[str] = frozenset()
 
 
-class Around:
-    """The bytes around the text of a plain chunk, so that the next one like it need not be parsed whole.
-
-    Two documents that agree before and after one complete JSON string differ in that string alone.
-    """
-
-    __slots__ = ("after", "before", "end", "start", "tries")
-
-    def __init__(self) -> None:
-        self.before = self.after = b"\0"  # which no JSON begins with
-        self.start = self.end = 0
-        # Where every chunk differs (OpenAI pads them against eavesdroppers) there is nothing to learn.
-        self.tries = 4
-
-    def learn(self, data: bytes, text: str) -> None:
-        """Learn from *data*, a plain chunk that says *text*."""
-        if not self.tries:
-            return
-        self.tries -= 1
-        before, key, rest = data.partition(b'"content":')
-        token = orjson.dumps(text)
-        if rest[:1] == b" ":
-            key, rest = key + b" ", rest[1:]
-        # Were the key there twice, it could be another's string that differs.
-        if rest.startswith(token) and b'"content":' not in rest:
-            self.before, self.after = before + key, rest[len(token) :]
-            self.start, self.end = len(self.before), -len(self.after)
-
-
 class Mapper:
     """Maps one answer. Feed it every read until ``over``, then finish it.
 
@@ -99,6 +71,31 @@ class Mapper:
         whole: The answer is one JSON document, not a stream.
         provider: The instance's name, for errors.
     """
+
+    __slots__ = (
+        "_answered",
+        "_around",
+        "_audio",
+        "_calls",
+        "_choice",
+        "_ended",
+        "_error",
+        "_finish",
+        "_late",
+        "_message",
+        "_new_id",
+        "_provider",
+        "_reasoning",
+        "_refused",
+        "_started",
+        "_taken",
+        "_top",
+        "_usage",
+        "_warnings",
+        "_whole",
+        "_widths",
+        "over",
+    )
 
     def __init__(
         self,

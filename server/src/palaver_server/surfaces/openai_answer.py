@@ -61,6 +61,20 @@ class ChunkWriter:
         include_usage: Whether the client asked for a last chunk with the usage.
     """
 
+    __slots__ = (
+        "_calls",
+        "_created",
+        "_envelope",
+        "_head",
+        "_id",
+        "_include_usage",
+        "_model",
+        "_tail",
+        "_text",
+        "_text_tail",
+        "_usage",
+    )
+
     def __init__(self, answer_id: str, created: int, model: str, *, include_usage: bool) -> None:
         self._id = answer_id
         self._created = created
