@@ -81,6 +81,8 @@ def measure_peer(name: str, upstream: int, folder: Path, quick: bool) -> dict[st
         figures["start to first answer, s"] = cold
         figures["resident when idle, MB"] = resident_mb(process.pid)
         load(port, 8, 25, "gpt-json", 0)
+        # Before the load: afterwards the process has memory to spare.
+        figures["memory per open stream, kB"] = memory_per_stream(process.pid, port)
         for phase, (connections, times, model, stream) in PHASES.items():
             times = max(1, times // 4) if quick else times
             before = cpu_seconds(process.pid)
@@ -97,7 +99,6 @@ def measure_peer(name: str, upstream: int, folder: Path, quick: bool) -> dict[st
                 figures[f"{phase}: latency, p50 ms"] = result["latency_p50"]
                 figures[f"{phase}: latency, p99 ms"] = result["latency_p99"]
         figures["resident after load, MB"] = resident_mb(process.pid)
-        figures["memory per open stream, kB"] = memory_per_stream(process.pid, port)
     return figures
 
 
