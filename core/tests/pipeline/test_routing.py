@@ -62,6 +62,13 @@ def test_without_a_default_a_request_must_name_a_model() -> None:
         routes(OPENAI).resolve(None)
 
 
+def test_a_fallback_that_is_not_ready_is_left_out_and_the_first_target_serves() -> None:
+    fallback = {"gpt-4o": ("gone/gpt-4o", "mock/echo")}
+    assert (Target("openai", "gpt-4o"), Target("mock", "echo")) == routes(OPENAI, BARE, fallback=fallback).resolve(
+        "gpt-4o"
+    )
+
+
 def test_fallback_targets_follow_in_order_and_once() -> None:
     fallback = {"gpt-4o": ("eu/gpt-4o", "openai/gpt-4o", "mock/echo")}
     targets = routes(OPENAI, EU, BARE, prefer=("openai",), fallback=fallback).resolve("gpt-4o")

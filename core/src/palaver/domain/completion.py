@@ -73,9 +73,10 @@ class Completion:
 
 @attrs.frozen
 class Embeddings:
-    """One vector per input, in order."""
+    """One vector per input, in order. *served_by* is set by the pipeline, as on a stream."""
 
     vectors: tuple[tuple[float, ...], ...]
     model: str | None = None
     usage: Usage | None = None
     vendor: Vendor = EMPTY
+    served_by: ServedBy | None = None

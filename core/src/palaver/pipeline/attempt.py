@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from palaver.clock import Clock
 from palaver.contracts.pipeline import AttemptEnded, AttemptStarted, Observation
 from palaver.contracts.provider import Embedder, Provider
@@ -50,17 +52,26 @@ class Attempt:
             if left <= 0:
                 raise DeadlineExceeded("the call's deadline passed before the provider could be asked")
         if self._observe is None:
-            return await self._ask(call, left)
+            return await self._named(call, left)
         self._observe(AttemptStarted(call, self._served_by, call.attempt))
         failure: PalaverError | None = None
         try:
-            return await self._ask(call, left)
+            return await self._named(call, left)
         except PalaverError as error:
             failure = error
             raise
         finally:
             seconds = self._clock.monotonic() - started
             self._observe(AttemptEnded(call, self._served_by, call.attempt, seconds, failure))
+
+    async def _named(self, call: Call[Any], left: float) -> Any:
+        """Ask; a failure names the instance and model it came from, so that metrics and logs can."""
+        try:
+            return await self._ask(call, left)
+        except ProviderError as error:
+            error.provider = error.provider or self._served_by.instance
+            error.model = error.model or self._served_by.model
+            raise
 
     async def _ask(self, call: Call[Any], left: float) -> Any:
         request = call.request
@@ -83,7 +94,8 @@ class Attempt:
             raise Unsupported(f"instance {self._served_by.instance!r} has no embeddings", param="model")
         try:
             async with asyncio.timeout(left):
-                return await self._embedder.embed(request)
+                embeddings = await self._embedder.embed(request)
+                return attrs.evolve(embeddings, served_by=self._served_by)
         except TimeoutError as error:
             raise UpstreamTimeout(f"no embeddings within {left:g} s", phase="total", **self._about()) from error
         except PalaverError:

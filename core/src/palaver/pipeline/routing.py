@@ -67,7 +67,11 @@ class Routes:
             names = (name,)
         targets = [first]
         for fallback_name in next((self.fallback[name] for name in names if name in self.fallback), ()):
-            target = self._find(fallback_name)
+            try:
+                target = self._find(fallback_name)
+            except ModelNotFound:
+                # Its instance is not ready: the first target must not suffer for its spare.
+                continue
             if target not in targets:
                 targets.append(target)
         return tuple(targets)

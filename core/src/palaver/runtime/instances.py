@@ -88,9 +88,12 @@ class Instance:
                 self.opened = opened
                 ready.set_result(None)
                 await self._close.wait()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # A plugin that calls sys.exit here would otherwise end the whole server.
             if ready.done():
                 logger.error("instance %s failed while closing", self.name, exc_info=error)
+            elif isinstance(error, SystemExit):
+                ready.set_exception(PluginError(f"instance {self.name!r} called sys.exit while opening"))
             else:
                 ready.set_exception(error)
 

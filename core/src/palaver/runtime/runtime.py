@@ -16,7 +16,7 @@ from palaver.config.second_phase import NotConfigured, plugin_config
 from palaver.contracts import CallEnded, Middleware, Observation, Observer, Outcome, PluginContext, Storage
 from palaver.contracts.pipeline import CallNext
 from palaver.domain import Call, ChatRequest, EmbeddingRequest, Embeddings, ServedBy
-from palaver.errors import ConfigError, ModelNotFound, PalaverError
+from palaver.errors import ConfigError, ModelNotFound, PalaverError, ProviderError
 from palaver.ids import IdSource, RandomIds, random_id
 from palaver.pipeline import Breaker, OpenedStream, PrincipalLimit, Retry, Target, chain
 from palaver.pipeline.attempt import Attempt
@@ -135,7 +135,7 @@ class Runtime:
             result = await self._snapshot.call(call)
         except BaseException as error:
             outcome = error.code if isinstance(error, PalaverError) else "cancelled"
-            self.observe(CallEnded(call, call.target, None, outcome, self.clock.monotonic() - started))
+            self.observe(CallEnded(call, _blamed(error), None, outcome, self.clock.monotonic() - started))
             raise
         if isinstance(result, OpenedStream):
             stream = result
@@ -162,8 +162,8 @@ class Runtime:
 
             stream.on_close(ended)
         else:
-            usage = result.usage
-            self.observe(CallEnded(call, call.target, usage, "ok", self.clock.monotonic() - started))
+            seconds = self.clock.monotonic() - started
+            self.observe(CallEnded(call, result.served_by, result.usage, "ok", seconds))
         return result
 
     def _deadline(self) -> float:
@@ -386,6 +386,11 @@ class Runtime:
     async def _retire_all(self) -> None:
         instances = {*self._snapshot.instances.values(), *self._retiring}
         await asyncio.gather(*(instance.retire(0.0) for instance in instances))
+
+
+def _blamed(error: BaseException) -> ServedBy | None:
+    """Tell which target a call failed on, the last one it was tried on; ``None`` when it reached none."""
+    return ServedBy(error.provider, error.model) if isinstance(error, ProviderError) and error.provider else None
 
 
 def _tell(observers: Sequence[Observer], observation: Observation) -> None:
